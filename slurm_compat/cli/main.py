@@ -1,0 +1,81 @@
+"""Every command starts here: the name it was called by chooses its module; one `except` turns errors into words."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import time
+from typing import NoReturn
+
+from slurm_compat.cli.context import Context
+from slurm_compat.core.errors import CommandError, SlurmError
+
+# command: module, and whether it may run in a child of the warm host (else: in the caller's own process)
+COMMANDS: dict[str, tuple[str, bool]] = {
+    "sbatch": ("slurm_compat.cli.sbatch", True),
+    "squeue": ("slurm_compat.cli.squeue", True),
+    "scancel": ("slurm_compat.cli.scancel", True),
+    "sacct": ("slurm_compat.cli.sacct", True),
+    "scontrol": ("slurm_compat.cli.scontrol", True),
+    "sinfo": ("slurm_compat.cli.sinfo", True),
+    "srun": ("slurm_compat.cli.srun", False),
+    "salloc": ("slurm_compat.cli.salloc", False),
+}
+
+
+def run(ctx: Context) -> int:
+    """The command's exit code; what it printed went to ctx's streams."""
+    from slurm_compat.cli.controller import ControllerDown
+
+    module, _ = COMMANDS[ctx.command]
+    try:
+        code: int = importlib.import_module(module).main(ctx)
+    except CommandError as problem:
+        for line in problem.lines:
+            ctx.err(line)
+        return problem.code
+    except SlurmError as problem:
+        ctx.error(problem.text)
+        return 1
+    except ControllerDown as problem:
+        ctx.error(str(problem))
+        return 1
+    return code
+
+
+def context_of_process(argv: list[str]) -> Context:
+    """The context that this very process is."""
+    from slurm_compat.cli.controller import connector
+
+    for stream in (sys.stdout, sys.stderr):
+        # names, comments and paths are bytes to Slurm: what is not UTF-8 goes through unchanged
+        stream.reconfigure(encoding="utf-8", errors="surrogateescape", line_buffering=False)  # type: ignore[union-attr]
+    try:
+        cwd = os.getcwd()
+    except OSError:
+        cwd = ""
+    env = dict(os.environ)
+    return Context(
+        argv=argv, env=env, cwd=cwd, stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr,
+        connect=connector(env), now=time.time, uid=os.getuid(), gid=os.getgid(),
+    )  # fmt: skip
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Run as a process: a reader that goes away or Ctrl-C ends us as it ends any C program."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    argv = list(sys.argv if argv is None else argv)
+    argv[0] = os.path.basename(argv[0])
+    ctx = context_of_process(argv)
+    try:
+        code = run(ctx)
+        sys.stdout.flush()
+    except OSError as problem:  # stdout is full or gone
+        sys.stderr.write(f"{argv[0]}: error: standard output: {problem.strerror}\n")
+        code = 1
+    sys.stderr.flush()
+    # what is left of the interpreter's end takes longer than the command: nothing of it is needed
+    os._exit(code)

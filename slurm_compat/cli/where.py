@@ -1,0 +1,64 @@
+"""Where this caller's controller is: the cluster file's state folder, or the private cluster's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import NamedTuple
+
+SITE_FILE = "/etc/slurm-compat/cluster.yaml"
+
+
+class Place(NamedTuple):
+    path: str  # the controller's socket
+    cluster_file: str  # "" for the private cluster
+    state: str  # folder
+    private: bool  # may be started on demand
+
+
+def cluster_file(env: Mapping[str, str]) -> str:
+    """The cluster file that counts here, "" when there is none. SLURM_CONF names it; a file beside the command is next."""
+    if named := env.get("SLURM_CONF"):
+        return named
+    beside = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), "slurm-compat.yaml")
+    for path in (beside, SITE_FILE):
+        if os.path.exists(path):
+            return path
+    return ""
+
+
+def private_state(env: Mapping[str, str]) -> str:
+    base = env.get("XDG_STATE_HOME") or os.path.join(env.get("HOME") or "/", ".local", "state")
+    return os.path.join(base, "slurm-compat")
+
+
+def controller_socket(env: Mapping[str, str]) -> Place:
+    path = cluster_file(env)
+    state = state_of(path) if path else ""
+    private = not state
+    state = state or private_state(env)
+    return Place(os.path.join(state, "run", "controller.sock"), path, state, private)
+
+
+def state_of(path: str) -> str:
+    """StateSaveLocation of a cluster file, "" when it names none. Read by line: a command waits for no YAML parser."""
+    from slurm_compat.core.errors import CommandError
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                key, _, value = line.partition(":")
+                if key == "StateSaveLocation":
+                    return value.split("#")[0].strip().strip("'\"")
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else "not a text file"
+        raise CommandError(f"error: cluster file {path}: {reason}; set SLURM_CONF to a readable one") from None
+    return ""
+
+
+def start_private_cluster(place: Place, env: Mapping[str, str]) -> None:
+    """Start the controller (which starts the engine) and wait until it answers. One starter at a time, by a lock file."""
+    from slurm_compat import operator
+
+    operator.start(place.cluster_file, place.state)
