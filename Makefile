@@ -1,0 +1,54 @@
+# Each target does its own set-up in .venv; none needs root, a network service or a compiler unless it says so.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SHARED ?= ../shared
+GOLDEN ?= $(SHARED)/oracle/scenarios/golden
+CORPUS ?= $(SHARED)/corpus
+CLIENTS ?= $(SHARED)/acceptance
+CLUSTER ?= fixtures/clusters/oracle.yaml
+AREA ?=
+ONLY ?=
+
+.PHONY: help install demo test check docs replay corpus clients bench clean
+
+help:
+	@echo "make demo      a private cluster, a real script, its queue, output and accounting"
+	@echo "make test      the whole suite"
+	@echo "make replay    [GOLDEN=dir] [AREA=a,b]  recorded Slurm transcripts against us (root)"
+	@echo "make corpus    [CORPUS=dir] [ONLY='01 02']  real script shapes, unchanged"
+	@echo "make clients   [CLIENTS=dir] [ONLY=name]  real workflow engines, unchanged"
+	@echo "make bench     our figures beside the real Slurm's, as ratios"
+
+# the virtual environment is made anew when pyproject.toml changes
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[test]'
+	touch $@
+
+install: $(VENV)/.ready
+	@$(BIN)/slurm-compat install-commands $(VENV)/commands
+
+demo: install
+	@PYTHON=$(BIN)/python tools/demo
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest -n 2
+
+docs: $(VENV)/.ready
+	$(BIN)/python tools/support_matrix.py
+
+replay: $(VENV)/.ready
+	$(BIN)/python tools/replay.py --oracle $(SHARED)/oracle --cluster $(CLUSTER) --area "$(AREA)" --only "$(ONLY)" $(GOLDEN)
+
+corpus: $(VENV)/.ready
+	$(BIN)/python tools/corpus.py --cluster $(CLUSTER) $(CORPUS) $(ONLY)
+
+clients: $(VENV)/.ready
+	$(BIN)/python tools/clients.py --cluster $(CLUSTER) $(CLIENTS) $(ONLY)
+
+bench: $(VENV)/.ready
+	$(BIN)/python tools/bench.py --oracle $(SHARED)/oracle
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

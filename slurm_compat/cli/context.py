@@ -10,11 +10,11 @@ from typing import Any, Protocol, TextIO
 class Controller(Protocol):
     """The controller as a command sees it. Both raise SlurmError for a refusal, ControllerDown when out of reach."""
 
-    def call(self, name: str, **args: Any) -> dict[str, Any]: ...
+    def call(self, name: str, /, **args: Any) -> dict[str, Any]: ...
 
-    def rows(self, name: str, fields: list[str], **args: Any) -> Iterator[list[Any]]: ...
+    def rows(self, name: str, fields: list[str], /, **args: Any) -> Iterator[list[Any]]: ...
 
-    def events(self, name: str, **args: Any) -> Any:
+    def events(self, name: str, /, **args: Any) -> Any:
         """An open stream: iterate for event dicts, `.close()` ends it, `.fileno()` for select."""
 
 
@@ -30,6 +30,7 @@ class Context:
     now: Callable[[], float]
     uid: int = 0
     gid: int = 0
+    sid: int = 0  # session of whoever called: the launcher's, not a warm host's
     _controller: Controller | None = field(default=None, repr=False)
 
     @property

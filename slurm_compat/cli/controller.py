@@ -53,17 +53,17 @@ class Connection:
         answer: dict[str, Any] = message
         return answer
 
-    def call(self, name: str, **args: Any) -> dict[str, Any]:
+    def call(self, name: str, /, **args: Any) -> dict[str, Any]:
         self._send(name, args)
         result: dict[str, Any] = self._next()["result"]
         return result
 
-    def rows(self, name: str, fields: list[str], **args: Any) -> Iterator[list[Any]]:
+    def rows(self, name: str, fields: list[str], /, **args: Any) -> Iterator[list[Any]]:
         self._send(name, {"fields": fields, **args})
         while "result" not in (message := self._next()):
             yield from message["rows"]
 
-    def events(self, name: str, **args: Any) -> Events:
+    def events(self, name: str, /, **args: Any) -> Events:
         self._send(name, args)
         return Events(self)
 

@@ -59,8 +59,29 @@ def context_of_process(argv: list[str]) -> Context:
     env = dict(os.environ)
     return Context(
         argv=argv, env=env, cwd=cwd, stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr,
-        connect=connector(env), now=time.time, uid=os.getuid(), gid=os.getgid(),
+        connect=connector(env), now=time.time, uid=os.getuid(), gid=os.getgid(), sid=os.getsid(0),
     )  # fmt: skip
+
+
+def run_to_end(ctx: Context) -> int:
+    """Run, and see the output delivered: a full disk or closed stream is an error, not a silence."""
+    try:
+        code = run(ctx)
+        ctx.stdout.flush()
+        ctx.stderr.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        ctx.stderr.write(f"{ctx.command}: error: standard output: {problem.strerror}\n")
+        ctx.stderr.flush()
+        code = 1
+    except Exception as problem:
+        # ours, not the user's: one line that says so, and where to look when it is asked for
+        if ctx.env.get("SLURM_COMPAT_TRACE"):
+            raise
+        ctx.error(f"internal error: {type(problem).__name__}: {problem} (SLURM_COMPAT_TRACE=1 shows where)")
+        code = 1
+    return code
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
@@ -69,13 +90,6 @@ def main(argv: list[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     argv = list(sys.argv if argv is None else argv)
     argv[0] = os.path.basename(argv[0])
-    ctx = context_of_process(argv)
-    try:
-        code = run(ctx)
-        sys.stdout.flush()
-    except OSError as problem:  # stdout is full or gone
-        sys.stderr.write(f"{argv[0]}: error: standard output: {problem.strerror}\n")
-        code = 1
-    sys.stderr.flush()
+    code = run_to_end(context_of_process(argv))
     # what is left of the interpreter's end takes longer than the command: nothing of it is needed
     os._exit(code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -18,14 +17,10 @@ class Place(NamedTuple):
 
 
 def cluster_file(env: Mapping[str, str]) -> str:
-    """The cluster file that counts here, "" when there is none. SLURM_CONF names it; a file beside the command is next."""
+    """The cluster file that counts here, "" when there is none. Installed commands set SLURM_CONF themselves."""
     if named := env.get("SLURM_CONF"):
         return named
-    beside = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), "slurm-compat.yaml")
-    for path in (beside, SITE_FILE):
-        if os.path.exists(path):
-            return path
-    return ""
+    return SITE_FILE if os.path.exists(SITE_FILE) else ""
 
 
 def private_state(env: Mapping[str, str]) -> str:
@@ -58,7 +53,7 @@ def state_of(path: str) -> str:
 
 
 def start_private_cluster(place: Place, env: Mapping[str, str]) -> None:
-    """Start the controller (which starts the engine) and wait until it answers. One starter at a time, by a lock file."""
+    """Start the controller (which starts the engine) and wait until it answers."""
     from slurm_compat import operator
 
     operator.start(place.cluster_file, place.state)

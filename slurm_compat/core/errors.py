@@ -1,7 +1,7 @@
 """Slurm's numbered errors: what a refused call carries, and what the commands print for it.
 
 The texts are those `scontrol errnumstr N` of Slurm 26.05 prints. The names are those of slurm_errno.h without their
-ESLURM_ prefix; only the numbers this project raises have one.
+ESLURM_ prefix; only the numbers this project raises have one. Standard library only: agents use it too.
 """
 
 from __future__ import annotations

@@ -128,6 +128,16 @@ class JobRequest(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknow
     het_components: list[JobRequest] = []
 
 
+class Depend(msgspec.Struct, omit_defaults=True):
+    """One term of --dependency: what this job waits for of another."""
+
+    kind: str  # after afterany afterok afternotok aftercorr afterburstbuffer singleton
+    job_id: int = 0  # 0 for singleton
+    task_id: int | None = None  # of an array; None: the job, or all of the array
+    delay: int = 0  # after: minutes past the other's start
+    failed: bool = False  # can never be met any more
+
+
 # What `jobs` can be asked for: field, type. A row is a list in the order asked.
 JOB_FIELDS: dict[str, str] = {
     # identity

@@ -1,0 +1,37 @@
+"""Resource limits a job's processes run under: those of the submitting shell, and the memory granted."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Mapping
+
+# Slurm's names (PropagateResourceLimits), without RLIMIT_
+NAMES = ("CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS")
+
+
+def set_soft(limits: Mapping[str, int]) -> None:
+    """Set this process's soft limits; -1 is unlimited. Hard limits stay the node's.
+
+    A limit above the node's hard one becomes the hard one: the closest that the node's owner allows.
+    """
+    for name in NAMES:
+        if name not in limits:
+            continue
+        which = getattr(resource, f"RLIMIT_{name}")
+        _, hard = resource.getrlimit(which)
+        wanted = limits[name] if limits[name] >= 0 else resource.RLIM_INFINITY
+        if hard != resource.RLIM_INFINITY and (wanted == resource.RLIM_INFINITY or wanted > hard):
+            wanted = hard
+        try:
+            resource.setrlimit(which, (wanted, hard))
+        except (ValueError, OSError):  # the kernel's own ceiling (NOFILE above fs.nr_open): the node's limit stays
+            continue
+
+
+def set_resident(mebibytes: int) -> None:
+    """Soft and hard RSS limit: no kernel since 2.4 keeps it, but scripts find the job's memory in `ulimit -m`."""
+    size = mebibytes << 20
+    try:
+        resource.setrlimit(resource.RLIMIT_RSS, (size, size))
+    except (ValueError, OSError):  # a lower hard limit, that only root may raise
+        pass

@@ -1,0 +1,192 @@
+"""The agent's connection to the controller: frames both ways, redialled until it holds, nothing durable lost.
+
+A message that changes state carries a number; it is kept until the controller acknowledged it, and sent again after a
+reconnect. The same frames as core/wire.py, read and written with the standard library alone. Nothing here blocks: the
+caller's selector says when the socket is ready.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import struct
+from typing import Any
+
+LENGTH = struct.Struct(">I")
+MAX_FRAME = 64 << 20  # bytes, as core/wire.py
+FIRST_DELAY, LAST_DELAY = 0.1, 5.0  # seconds before dialling again
+
+Message = dict[str, Any]
+
+
+class BadFrame(Exception):
+    """What came is not a frame: this connection can't be read any further."""
+
+
+def frame(value: Any) -> bytes:
+    body = json.dumps(value, separators=(",", ":")).encode()
+    return LENGTH.pack(len(body)) + body
+
+
+class FrameReader:
+    """Bytes in, whole frames out, however they were cut on the way."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> list[Any]:
+        self._data += data
+        values = []
+        while len(self._data) >= LENGTH.size:
+            (length,) = LENGTH.unpack_from(self._data)
+            if length > MAX_FRAME:
+                raise BadFrame(f"a frame of {length} bytes")
+            end = LENGTH.size + length
+            if len(self._data) < end:
+                break
+            try:
+                values.append(json.loads(self._data[LENGTH.size : end]))
+            except ValueError as problem:
+                raise BadFrame(str(problem)) from None
+            del self._data[:end]
+        return values
+
+
+def dial(address: str) -> socket.socket:
+    """A socket on its way to `address`: unix:/path (of any length) or host:port. Raises OSError when nobody is there."""
+    if address.startswith("unix:"):
+        path = address[len("unix:") :]
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        try:
+            _connect_unix(sock, path)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+    host, _, port = address.rpartition(":")
+    family, kind, protocol, _, target = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+    sock = socket.socket(family, kind, protocol)
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    problem = sock.connect_ex(target)
+    if problem not in (0, errno.EINPROGRESS):
+        sock.close()
+        raise OSError(problem, os.strerror(problem))
+    return sock
+
+
+def _connect_unix(sock: socket.socket, path: str) -> None:
+    """sun_path holds 107 bytes; a longer path is reached through its directory's descriptor."""
+    if len(os.fsencode(path)) <= 107:
+        sock.connect(path)
+        return
+    directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
+    try:
+        sock.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+    finally:
+        os.close(directory)
+
+
+class Link:
+    """One agent's link. `hello` is the arguments of its call `agent`."""
+
+    def __init__(self, address: str, hello: Message) -> None:
+        self._address = address
+        self._hello = hello
+        self._reader = FrameReader()
+        self._out = bytearray()
+        self._unacknowledged: dict[int, Message] = {}
+        self._seq = 0
+        self._delay = FIRST_DELAY
+        self.sock: socket.socket | None = None
+        self.redial_at = 0.0  # on the caller's clock; counts while there is no socket
+
+    @property
+    def settled(self) -> bool:
+        """Everything that must reach the controller has reached it."""
+        return not self._unacknowledged
+
+    @property
+    def wants_to_write(self) -> bool:
+        return bool(self._out)
+
+    def dial(self, now: float) -> None:
+        """Connect and queue the hello with whatever is not acknowledged; on failure `redial_at` says when to retry."""
+        try:
+            self.sock = dial(self._address)
+        except (OSError, ValueError):
+            self._later(now)
+            return
+        self._reader = FrameReader()
+        self._out = bytearray(frame({"call": "agent", "args": self._hello}))
+        for message in self._unacknowledged.values():
+            self._out += frame(message)
+        self.write(now)
+
+    def report(self, name: str, **fields: Any) -> None:
+        """Send what must not be lost."""
+        self._seq += 1
+        message = {"msg": name, "seq": self._seq, **fields}
+        self._unacknowledged[self._seq] = message
+        self._queue(message)
+
+    def tell(self, name: str, **fields: Any) -> None:
+        """Send what is worthless later: dropped when nobody listens."""
+        self._queue({"msg": name, **fields})
+
+    def _queue(self, message: Message) -> None:
+        if self.sock is not None:
+            self._out += frame(message)
+
+    def write(self, now: float) -> None:
+        """Send what the socket takes."""
+        while self.sock is not None and self._out:
+            try:
+                sent = self.sock.send(self._out)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.lose(now)
+                return
+            del self._out[:sent]
+
+    def read(self, now: float) -> list[Message]:
+        """The messages that came; acknowledgements are taken care of here. A lost connection gives none."""
+        if self.sock is None:
+            return []
+        messages: list[Message] = []
+        try:
+            while data := self.sock.recv(1 << 18):
+                messages += self._reader.feed(data)
+                if len(data) < 1 << 18:
+                    break
+            else:
+                self.lose(now)
+        except BlockingIOError:
+            pass
+        except (OSError, BadFrame):
+            self.lose(now)
+        if messages:
+            self._delay = FIRST_DELAY
+        return [message for message in messages if isinstance(message, dict) and not self._acknowledged(message)]
+
+    def _acknowledged(self, message: Message) -> bool:
+        if message.get("msg") != "ack":
+            return False
+        self._unacknowledged.pop(message.get("seq", 0), None)
+        return True
+
+    def lose(self, now: float) -> None:
+        """Drop the connection; it will be dialled again."""
+        if self.sock is not None:
+            self.sock.close()
+            self.sock = None
+        self._out.clear()
+        self._later(now)
+
+    def _later(self, now: float) -> None:
+        self.redial_at = now + self._delay
+        self._delay = min(self._delay * 2, LAST_DELAY)

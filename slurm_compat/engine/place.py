@@ -1,0 +1,131 @@
+"""Placement: which node a pod goes to. Nodes are tried by weight, then name; a gang is placed whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from slurm_compat.engine.nodes import Node
+from slurm_compat.engine.shape import Amounts, Shape, matches
+
+
+class Pool:
+    """The nodes with what is free on each. Amounts taken are given back by the same key."""
+
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        self.nodes: list[Node] = sorted(nodes, key=lambda node: (node.weight, node.name))
+        self.by_name: dict[str, Node] = {node.name: node for node in self.nodes}
+        self.free: dict[str, dict[str, int]] = {node.name: dict(node.total) for node in self.nodes}
+        self.taken: dict[str, tuple[str, Amounts]] = {}  # key: node, amounts
+        self.total: dict[str, int] = {}
+        for node in self.nodes:
+            for name, amount in node.total.items():
+                self.total[name] = self.total.get(name, 0) + amount
+        self._allowed: dict[tuple[object, object], tuple[str, ...]] = {}
+
+    def take(self, key: str, node: str, amounts: Amounts) -> None:
+        if key in self.taken:
+            raise KeyError(f"{key} already has its place")
+        free = self.free[node]
+        for name, amount in amounts.items():
+            free[name] = free.get(name, 0) - amount
+        self.taken[key] = (node, amounts)
+
+    def release(self, key: str) -> str | None:
+        """The node that `key` had a place on, None when it had none: a repeat changes nothing."""
+        place = self.taken.pop(key, None)
+        if place is None:
+            return None
+        node, amounts = place
+        free = self.free[node]
+        for name, amount in amounts.items():
+            free[name] += amount
+        return node
+
+    def allowed(self, shape: Shape) -> tuple[str, ...]:
+        """The nodes whose labels the shape accepts, in the order to try. Labels never change, so this is kept."""
+        key = (shape.selector, shape.terms)
+        found = self._allowed.get(key)
+        if found is None:
+            if len(self._allowed) >= 4096:
+                self._allowed.clear()
+            found = tuple(node.name for node in self.nodes if matches(shape, node.labels))
+            self._allowed[key] = found
+        return found
+
+    def set_schedulable(self, name: str, schedulable: bool) -> None:
+        """Open or close a node for new pods; what runs there goes on."""
+        node = replace(self.by_name[name], schedulable=schedulable)
+        self.by_name[name] = node
+        self.nodes[[other.name for other in self.nodes].index(name)] = node
+
+    def fits_on(self, shape: Shape, node: str) -> bool:
+        return self.by_name[node].schedulable and fits(shape.asks(), self.free[node])
+
+    def place(self, shapes: Sequence[Shape], uniformity: str = "") -> list[str] | None:
+        """A node for each shape, distinct ones for a gang; None when they don't all fit now.
+
+        `uniformity`: the label of which all the nodes must have one value.
+        """
+        if len(shapes) == 1:
+            first = next((name for name in self.allowed(shapes[0]) if self.fits_on(shapes[0], name)), None)
+            return None if first is None else [first]
+        return self._together([[n for n in self.allowed(shape) if self.fits_on(shape, n)] for shape in shapes], uniformity)
+
+    def could_ever(self, shapes: Sequence[Shape], uniformity: str = "") -> bool:
+        """Whether the empty cluster would take them. Nodes that are down or drained count: they may come back."""
+        options = [
+            [name for name in self.allowed(shape) if fits(shape.asks(), self.by_name[name].total)] for shape in shapes
+        ]
+        return self._together(options, uniformity) is not None
+
+    def _together(self, options: list[list[str]], uniformity: str) -> list[str] | None:
+        if not all(options):
+            return None
+        if not uniformity or len(options) == 1:
+            return distinct(options)
+        for value in dict.fromkeys(self.by_name[name].labels.get(uniformity) for name in options[0]):
+            if value is None:
+                continue
+            alike = [[n for n in nodes if self.by_name[n].labels.get(uniformity) == value] for nodes in options]
+            if (found := distinct(alike)) is not None:
+                return found
+        return None
+
+
+def fits(asks: Amounts, free: Amounts) -> bool:
+    return all(amount <= free.get(name, 0) for name, amount in asks.items())
+
+
+def distinct(options: Sequence[Sequence[str]]) -> list[str] | None:
+    """One choice from each list, no choice twice; earlier choices are preferred. None when there is no such set.
+
+    Augmenting paths, so that a member with one possible node gets it although an earlier member would like it too.
+    """
+    owner: dict[str, int] = {}
+    choice: list[str] = [""] * len(options)
+    for start in range(len(options)):
+        came_from: dict[str, int] = {}  # node: the member that looked at it
+        frontier = [start]
+        end = ""
+        while frontier and not end:
+            member = frontier.pop(0)
+            for node in options[member]:
+                if node in came_from:
+                    continue
+                came_from[node] = member
+                if node not in owner:
+                    end = node
+                    break
+                frontier.append(owner[node])
+        if not end:
+            return None
+        while True:
+            member = came_from[end]
+            previous = choice[member]
+            choice[member] = end
+            owner[end] = member
+            if member == start:
+                break
+            end = previous
+    return choice
