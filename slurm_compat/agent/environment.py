@@ -141,7 +141,9 @@ def _from_request(launch: Launch) -> dict[str, str]:
     if job.get("network"):
         env["SLURM_NETWORK"] = job["network"]
     env["SLURM_JOB_OVERSUBSCRIBE"] = "YES" if job.get("shared") == "YES" else "NO"
-    env["SLURM_JOB_EXCLUSIVE"] = {"YES": "NODE"}.get(job["exclusive"], job["exclusive"]) if job.get("exclusive") else "NO"
+    env["SLURM_JOB_EXCLUSIVE"] = (
+        {"YES": "NODE"}.get(job["exclusive"], job["exclusive"]) if job.get("exclusive") else "NO"
+    )
     if job.get("array_job_id") and job.get("array_task_id") is not None:
         env.update(_array(launch))
     return env

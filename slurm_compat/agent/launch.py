@@ -6,7 +6,7 @@ import fcntl
 import os
 import termios
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,10 +103,8 @@ def start(program: Program, user: User) -> int:
     """
     pid = os.fork()
     if pid:
-        try:
+        with suppress(OSError):  # it has run exec or ended already
             os.setpgid(pid, pid)  # the child does so too: whoever is first, it holds when we go on
-        except OSError:  # it has run exec or ended already
-            pass
         return pid
     code = 1
     try:
@@ -197,7 +195,24 @@ def enter(path: str, error_fd: int) -> str:
 
 def say(fd: int, text: str) -> None:
     """A line of slurmstepd's into somebody's error stream; one that is full or gone is not our trouble."""
-    try:
+    with suppress(OSError):
         os.write(fd, error_line(text))
-    except OSError:
-        pass
+
+
+def make_tmpdir(env: dict[str, str], default: str) -> list[str]:
+    """See that TMPDIR names a folder, made if need be; else it becomes `default`. Lines for the job's error stream."""
+    wanted = env.get("TMPDIR")
+    if wanted is None:
+        env["TMPDIR"] = default
+        return []
+    try:
+        os.mkdir(wanted, 0o700)
+        return []
+    except FileExistsError:
+        if os.path.isdir(wanted):
+            return []
+        why = f"TMPDIR [{wanted}] is not a directory"
+    except (OSError, ValueError) as problem:
+        why = f"Unable to create TMPDIR [{wanted}]: {getattr(problem, 'strerror', None) or problem}"
+    env["TMPDIR"] = default
+    return [why, f"Setting TMPDIR to {default}"]

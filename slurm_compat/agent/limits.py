@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Mapping
+from contextlib import suppress
 
 # Slurm's names (PropagateResourceLimits), without RLIMIT_
 NAMES = ("CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS")
@@ -31,7 +32,5 @@ def set_soft(limits: Mapping[str, int]) -> None:
 def set_resident(mebibytes: int) -> None:
     """Soft and hard RSS limit: no kernel since 2.4 keeps it, but scripts find the job's memory in `ulimit -m`."""
     size = mebibytes << 20
-    try:
+    with suppress(ValueError, OSError):  # a lower hard limit, that only root may raise
         resource.setrlimit(resource.RLIMIT_RSS, (size, size))
-    except (ValueError, OSError):  # a lower hard limit, that only root may raise
-        pass

@@ -55,7 +55,7 @@ class FrameReader:
 
 
 def dial(address: str) -> socket.socket:
-    """A socket on its way to `address`: unix:/path (of any length) or host:port. Raises OSError when nobody is there."""
+    """A socket on its way to `address`: unix:/path (of any length) or host:port. Raises OSError if it is dead."""
     if address.startswith("unix:"):
         path = address[len("unix:") :]
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

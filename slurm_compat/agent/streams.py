@@ -51,7 +51,9 @@ def batch_files(job: Mapping[str, Any], node: str) -> Files:
     given_input = job.get("standard_input_given")
     stdout = path(job.get("standard_output_given") or patterns.default_output(job))
     given_error = job.get("standard_error_given")
-    return Files(path(given_input) if given_input else "/dev/null", stdout, path(given_error) if given_error else stdout)
+    return Files(
+        path(given_input) if given_input else "/dev/null", stdout, path(given_error) if given_error else stdout
+    )
 
 
 def open_files(files: Files, open_mode: str) -> Streams:

@@ -68,26 +68,11 @@ def submit_item(values: dict[str, Any]) -> Any:
     return item
 
 
-def submit_requests(queue: str, job_set: str, items: list[Any]) -> list[tuple[Any, int]]:
-    """(JobSubmitRequest, number of its items), each below the server's bound. `items` are messages; order is kept."""
-    requests: list[tuple[Any, int]] = []
-    some: list[Any] = []
-    size = 0
-    for item in items:
-        length = item.ByteSize() + 8
-        if some and size + length > MAX_REQUEST:
-            requests.append((_submit_request(queue, job_set, some), len(some)))
-            some, size = [], 0
-        some.append(item)
-        size += length
-    if some:
-        requests.append((_submit_request(queue, job_set, some), len(some)))
-    return requests
-
-
-def _submit_request(queue: str, job_set: str, items: list[Any]) -> Any:
+def submit_request(queue: str, job_set: str, groups: list[tuple[Any, list[Any]]]) -> Any:
+    """A JobSubmitRequest of the items of all groups, in order."""
     request = submit_pb2.JobSubmitRequest(queue=queue, job_set_id=job_set)
-    request.job_request_items.extend(items)
+    for _, items in groups:
+        request.job_request_items.extend(items)
     return request
 
 

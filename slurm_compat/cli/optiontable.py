@@ -23,6 +23,7 @@ class Opt(NamedTuple):
     argument: int = NONE
     help: str = ""  # "" leaves it out of --help: another spelling of a listed one, or internal
     value: str = ""  # what --help calls the argument
+    shown: str = ""  # the name --help shows, where that is shorter than the whole one
 
 
 def parsed(
@@ -89,7 +90,8 @@ def help_lines(table: Sequence[Opt]) -> Iterator[str]:
     for opt in table:
         if not opt.help:
             continue
-        names = f"-{opt.key}, --{opt.long}" if len(opt.key) == 1 else f"    --{opt.long}"
+        names = f"-{opt.key}," if len(opt.key) == 1 else "   "
+        names += f" --{opt.shown or opt.long}"
         if opt.value:
             names += f"[={opt.value}]" if opt.argument == OPTIONAL else f"={opt.value}"
         text = opt.help.split("\n")

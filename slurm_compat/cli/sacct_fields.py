@@ -1,4 +1,4 @@
-"""sacct's fields: name, width, what of the record each reads, its text. In the order that abbreviations are looked up."""
+"""sacct's fields: name, width, what of the record each reads, its text; in the order in which names are looked up."""
 
 from __future__ import annotations
 

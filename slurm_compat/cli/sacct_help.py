@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 # in the order in which the real command prints them, repeats included
-REASONS = tuple(
-    """
+_REASONS = """
     None Priority Dependency Resources PartitionNodeLimit PartitionTimeLimit PartitionDown PartitionInactive
     JobHeldAdmin BeginTime Licenses AssociationJobLimit AssociationResourceLimit AssociationTimeLimit Reservation
     ReqNodeNotAvail JobHeldUser NvidiaImexChannels SchedDefer PartitionDown NodeDown BadConstraints SystemFailure
@@ -47,5 +46,5 @@ REASONS = tuple(
     MaxMemoryRunMinsPerAccount MaxUnknownRunMinsPerAccount MaxBBRunMinsPerUser MaxBillingRunMinsPerUser
     MaxCpuRunMinsPerUser MaxEnergyRunMinsPerUser MaxGRESRunMinsPerUser MaxNodeRunMinsPerUser
     MaxLicenseRunMinsPerUser MaxMemoryRunMinsPerUser MaxUnknownRunMinsPerUser MaxPoweredUpNodes MpiPortsBusy
-    """.split()
-)
+"""
+REASONS = tuple(_REASONS.split())

@@ -37,7 +37,8 @@ OPTIONS = (
     Opt("help", "h", help="show this text, and end"),
     Opt("endtime", "E", REQUIRED, "only jobs eligible before this time; with --state: in that state before it", "TIME"),
     Opt("env-vars", "env-vars", help="the environment of the jobs that --jobs names"),
-    Opt("expand-patterns", "expand-patterns", help="put names for the %j and %a of stdin, stdout and stderr"),
+    Opt("expand-patterns", "expand-patterns", help="put names for the %j and %a of stdin, stdout and stderr",
+        shown="expand-pattern"),
     Opt("federation", "federation", help="no effect: there are no federations here"),
     Opt("file", "f", REQUIRED, "read a job completion file; there are none here", "FILE"),
     Opt("flags", "F", REQUIRED),
@@ -74,7 +75,8 @@ OPTIONS = (
     Opt("verbose", "v", help="say what is asked for"),
     Opt("version", "V", help="show the version, and end"),
     Opt("wckeys", "W", REQUIRED, "only jobs of these workload keys, by comma", "KEYS"),
-    Opt("whole-hetjob", "whole-hetjob", OPTIONAL, "all components of a heterogeneous job, or only those asked for", "yes|no"),
+    Opt("whole-hetjob", "whole-hetjob", OPTIONAL, "all components of a heterogeneous job, or only\nthose asked for",
+        "yes|no"),
     Opt("yaml", "yaml", OPTIONAL, "as YAML", "PARSER"),
 )  # fmt: skip
 

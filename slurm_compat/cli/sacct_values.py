@@ -68,7 +68,8 @@ def job_id(record: Record, view: View) -> str:
         name = f"{record['array_job_id']}_[{waiting}{f'%{limit}' if limit else ''}]"
     else:
         name = job_name(
-            record["job_id"], record["array_job_id"], record["array_task_id"], record["het_job_id"], record["het_job_offset"]
+            record["job_id"], record["array_job_id"], record["array_task_id"],
+            record["het_job_id"], record["het_job_offset"],
         )  # fmt: skip
     return f"{name}.{record['step_id']}" if is_step(record) else name
 

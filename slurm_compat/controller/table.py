@@ -46,10 +46,10 @@ def step_of(data: bytes) -> Step:
 class Table:
     def __init__(self) -> None:
         self.jobs: dict[int, Job] = {}
-        self.steps: dict[int, dict[str, Step]] = {}  # by job id, in order of their start
+        self.steps: dict[int, dict[str, Step]] = {}  # by the run's db_index, in order of their start
         self.tasks: dict[int, dict[int, int]] = {}  # array job id: task id: job id, of tasks that left the record
         self.folded: dict[int, set[int]] = {}  # array job id: tasks that have left but are shown in the record
-        self.active: dict[int, int] = {}  # array job id: its tasks that are handed to Armada or run
+        self.active: dict[int, set[int]] = {}  # array job id: job ids of its tasks that are handed to Armada or run
         self.pending: set[int] = set()
         self.running: set[int] = set()
 
@@ -62,7 +62,6 @@ class Table:
 
     def place(self, job: Job) -> None:
         job_id = job.job_id
-        before = self.jobs.get(job_id)
         self.jobs[job_id] = job
         state = job.state
         if state == "PENDING":
@@ -75,9 +74,9 @@ class Table:
             self.pending.discard(job_id)
             self.running.discard(job_id)
         if job.array_job_id:
-            self._place_task(before, job)
+            self._place_task(job)
 
-    def _place_task(self, before: Job | None, job: Job) -> None:
+    def _place_task(self, job: Job) -> None:
         array = job.array_job_id
         if job.array_task_id is not None:
             self.tasks.setdefault(array, {})[job.array_task_id] = job.job_id
@@ -85,20 +84,21 @@ class Table:
                 self.folded.setdefault(array, set()).add(job.array_task_id)
             elif array in self.folded:
                 self.folded[array].discard(job.array_task_id)
-        was = before is not None and _counts(before)
-        if was != _counts(job):
-            self.active[array] = self.active.get(array, 0) + (-1 if was else 1)
+        active = self.active.setdefault(array, set())
+        if job.staged or job.is_running:
+            active.add(job.job_id)
+        else:
+            active.discard(job.job_id)
 
     def put_step(self, change: Change, step: Step) -> None:
         change.put("steps", (step.db_index, step.step_id), step_row(step))
-        self.steps.setdefault(step.job_id, {})[step.step_id] = step
+        self.steps.setdefault(step.db_index, {})[step.step_id] = step
 
-    def forget(self, change: Change, job: Job) -> None:
+    def forget(self, job: Job) -> None:
         """The job is history: the store keeps it, memory does not."""
-        change.put("jobs", job.db_index, job_row(job, live=False))
         job_id = job.job_id
         self.jobs.pop(job_id, None)
-        self.steps.pop(job_id, None)
+        self.steps.pop(job.db_index, None)
         self.pending.discard(job_id)
         self.running.discard(job_id)
         if job.array_job_id and job.array_task_id is not None:
@@ -133,9 +133,7 @@ class Table:
 
     def steps_of(self, job: Job) -> Iterator[Step]:
         """Steps of the job's present run."""
-        for step in self.steps.get(job.job_id, {}).values():
-            if step.db_index == job.db_index:
-                yield step
+        return iter(self.steps.get(job.db_index, {}).values())
 
     def tasks_waiting(self, record: Job) -> str:
         """array_task_string of a record: the tasks in it, and those handed to Armada that have not started."""
@@ -145,7 +143,3 @@ class Table:
             return taskids.show_ranges(record.array_ranges, throttle)
         return taskids.show(sorted({*taskids.each(record.array_ranges), *folded}), throttle)
 
-
-def _counts(job: Job) -> bool:
-    """Whether the job takes one of the array's slots."""
-    return job.staged or job.is_running

@@ -48,7 +48,7 @@ def expand(pattern: str, values: Mapping[str, str | None]) -> str:
 
 
 def job_values(job: Mapping[str, Any], node: str | None = None) -> dict[str, str | None]:
-    """What the symbols stand for in a batch script's files. `job` holds JOB_FIELDS; `node` where it runs, None: pending."""
+    """What the symbols stand for in a batch script's files. `job`: JOB_FIELDS; `node` where it runs, None: pending."""
     task = job.get("array_task_id")
     task = NO_TASK if task is None else int(task)
     job_id = str(job["job_id"])

@@ -126,27 +126,10 @@ class Lines:
         return out
 
 
-class Labels:
-    """Puts "N: " before each line of a task, for srun --label. One for each stream of each task."""
-
-    def __init__(self, task: int, width: int) -> None:
-        self._label = f"{task:>{width}}: ".encode()
-        self._within = False  # the last piece ended inside a line
-
-    def feed(self, received: bytes) -> bytes:
-        if not received:
-            return b""
-        label = self._label
-        ended = received.endswith(b"\n")
-        body = received[:-1] if ended else received
-        out = (b"" if self._within else label) + body.replace(b"\n", b"\n" + label) + (b"\n" if ended else b"")
-        self._within = not ended
-        return out
-
-    def end(self) -> bytes:
-        """A last line without its end gets one, so that the next task's label starts a line."""
-        within, self._within = self._within, False
-        return b"\n" if within else b""
+def labelled(received: bytes, label: bytes) -> bytes:
+    """`received` with `label` before each line, for srun --label. A line without its end is given one, as Slurm does."""
+    body = received[:-1] if received.endswith(b"\n") else received
+    return label + body.replace(b"\n", b"\n" + label) + b"\n"
 
 
 def pour(sock: socket.socket, out: bytearray) -> bool:

@@ -16,6 +16,7 @@ import fcntl
 import gc
 import importlib
 import os
+import pkgutil
 import resource
 import selectors
 import signal
@@ -35,8 +36,6 @@ REQUEST_TIMEOUT = 5.0  # seconds for a launcher to say its piece
 
 WORD = struct.Struct("=i")
 F_SETSIG = 10  # not in the fcntl module
-
-PRELOADED = ("sbatch", "squeue", "scancel", "sacct", "scontrol", "sinfo", "srun", "sstat")
 
 
 class Request:
@@ -193,13 +192,10 @@ def serve_one(listener: socket.socket, uids: tuple[int, ...], in_child: Any = No
 
 def preload() -> None:
     """Everything a command could import, and the collector told that it stays: forks share it."""
-    for name in PRELOADED:
-        module, _ = importlib.import_module("slurm_compat.cli.main").COMMANDS.get(name, ("", False))
-        if module:
-            try:
-                importlib.import_module(module)
-            except ImportError:
-                continue
+    for package in ("slurm_compat.core", "slurm_compat.cli"):
+        for module in pkgutil.iter_modules(importlib.import_module(package).__path__, package + "."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -24,13 +24,14 @@ def build_id(python: str) -> str:
     return digest.hexdigest()[:12]
 
 
-def install(folder: Path, cluster_file: str = "", compiler: str | None = None) -> str:
+def install(folder: Path, cluster_file: str = "", compiler: str | None = None, build: str = "") -> str:
     """Write every command into `folder`. The answer says which launcher it is: "C" or "Python".
 
     `compiler`: a C compiler to use, "" for none; by default the first of cc, gcc, clang that is there and works.
+    `build`: names the installation, by default after its code; installations of one name share their warm hosts.
     """
     python = sys.executable
-    build = build_id(python)
+    build = build or build_id(python)
     folder.mkdir(parents=True, exist_ok=True)
     first = folder / ".launcher"
     compilers = [compiler] if compiler is not None else ["cc", "gcc", "clang"]

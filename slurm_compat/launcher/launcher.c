@@ -131,7 +131,17 @@ static size_t block(char **list, uint32_t *count)
     return size;
 }
 
-static int hand_over(int sock, const char *name, char **argv)
+/* Which of 0, 1, 2 the caller left open. Asked first of all: a closed one's number goes to the next thing opened. */
+static uint32_t open_streams(void)
+{
+    uint32_t which = 0;
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) >= 0)
+            which |= 1u << fd;
+    return which;
+}
+
+static int hand_over(int sock, uint32_t which, const char *name, char **argv)
 {
     struct head head = {.magic = MAGIC, .pid = getpid(), .sid = getsid(0)};
     int fds[4], used = 0, cwd;
@@ -146,11 +156,10 @@ static int hand_over(int sock, const char *name, char **argv)
         head.limits[i][0] = limit.rlim_cur;
         head.limits[i][1] = limit.rlim_max;
     }
+    head.fds = which;
     for (int fd = 0; fd < 3; fd++)
-        if (fcntl(fd, F_GETFD) >= 0) {
+        if (which & 1u << fd)
             fds[used++] = fd;
-            head.fds |= 1u << fd;
-        }
     cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (cwd >= 0) {
         fds[used++] = cwd;
@@ -238,6 +247,7 @@ int main(int argc, char **argv)
 {
     char path[256], self[PATH_MAX], **copy;
     const char *name = strrchr(argv[0], '/'), *agent = getenv("_SLURM_COMPAT_HOST");
+    uint32_t which = open_streams();
     int sock = -1, warm = getuid() == geteuid() && !getenv("SLURM_COMPAT_COLD");
     name = name ? name + 1 : argv[0];
     if (*CLUSTER_FILE)
@@ -254,7 +264,7 @@ int main(int argc, char **argv)
         }
         if (sock >= 0) {
             char *first = argv[0];
-            if (!hand_over(sock, name, argv))
+            if (!hand_over(sock, which, name, argv))
                 follow(sock);
             close(sock);
             argv[0] = first;

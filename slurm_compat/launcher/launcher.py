@@ -54,18 +54,23 @@ def number(value: int, size: int) -> bytes:
     return (value & (1 << 8 * size) - 1).to_bytes(size, sys.byteorder)
 
 
-def hand_over(sock: Any, argv: list[str]) -> None:
-    import _socket
-    import resource
-
-    fds, which = [], 0
+def open_streams() -> list[int]:
+    """Those of 0, 1, 2 the caller left open. Asked first: a closed one's number goes to the next thing opened."""
+    fds = []
     for fd in range(3):
         try:
             posix.fstat(fd)
         except OSError:
             continue
         fds.append(fd)
-        which |= 1 << fd
+    return fds
+
+
+def hand_over(sock: Any, fds: list[int], argv: list[str]) -> None:
+    import _socket
+    import resource
+
+    which = sum(1 << fd for fd in fds)
     try:
         fds.append(posix.open(".", 0o10200000 | posix.O_CLOEXEC))  # O_PATH | O_DIRECTORY
         which |= 8
@@ -149,6 +154,7 @@ def start_host() -> None:
 
 
 def main() -> None:
+    fds = open_streams()
     argv = [sys.argv[0].rpartition("/")[2], *sys.argv[1:]]
     if CLUSTER_FILE:
         posix.environ.setdefault(b"SLURM_CONF", CLUSTER_FILE.encode())
@@ -164,7 +170,7 @@ def main() -> None:
                 start_host()
         if sock is not None:
             try:
-                hand_over(sock, argv)
+                hand_over(sock, fds, argv)
             except OSError:
                 sock.close()
             else:

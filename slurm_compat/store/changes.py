@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 Row = dict[str, Any]
@@ -11,13 +11,14 @@ Row = dict[str, Any]
 class Change:
     """Rows to put or to delete, by table and key. What was last said of a key counts."""
 
-    __slots__ = ("appended", "refusable", "rows")
+    __slots__ = ("appended", "refusable", "rows", "then")
 
     def __init__(self, refusable: bool = False) -> None:
         self.rows: dict[tuple[str, Any], Row | None] = {}
         self.appended: list[Row] = []  # events: no key, never folded
         # a change nobody has heard of yet, as a submission, is given up when the store can't take it; others wait
         self.refusable = refusable
+        self.then: list[Callable[[], None]] = []  # to be called, by whoever commits, when it is durable
 
     def put(self, table: str, key: Any, row: Row) -> None:
         self.rows[table, key] = row

@@ -1,0 +1,472 @@
+"""The agent: one in every pod, that is one a node of the job. slurmd's and slurmstepd's part.
+
+A single thread around a selector: the link to the controller, the signals of this process (a child ended, the pod is to
+stop), the clock, and whatever the steps watch. See docs/architecture.md, Agent link and A pod.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import os
+import resource
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from slurm_compat.agent import launch, processes, usage
+from slurm_compat.agent.batch import Batch
+from slurm_compat.agent.environment import UNLIMITED
+from slurm_compat.agent.link import Link
+from slurm_compat.agent.processes import BATCH, Processes
+from slurm_compat.agent.signals import Wakeup
+
+if TYPE_CHECKING:
+    from slurm_compat.agent.steps import Step
+
+LAST_WORDS = 5.0  # seconds a pod that is to stop waits for the controller to take its outcome
+KILL_WAIT = 30.0  # slurm.conf's default
+
+Message = dict[str, Any]
+OnExit = Callable[[int, resource.struct_rusage], None]  # wait status, what it used
+
+
+class Agent:
+    """What runs here and what is known of it."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.node = environ["SLURM_COMPAT_NODE"]
+        self.packet: Message = {}  # `launch`, once it came
+        self.user = launch.User("", os.geteuid(), os.getegid())
+        self.steps: dict[str, Step] = {}
+        self.processes = Processes()
+        self.batch: Batch | None = None
+        self.ending_reason = ""  # why the job is being ended, "" while it is not
+        self.link = Link(environ["SLURM_COMPAT_CONTROLLER"], _hello(environ))
+        self._selector = selectors.DefaultSelector()
+        self._link_fd = -1
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timer_ids = itertools.count(1)
+        self._dropped: set[int] = set()
+        self._on_exit: dict[int, OnExit] = {}
+        self._limit_timers: list[int] = []
+        self._kill_timer = 0
+        self._end_time = 0
+        self._suspended_at = 0.0
+        self._extern_ended = False
+        self._known_steps: set[str] = set()
+        self._kill_at = 0.0
+        self._stopping = False
+        self._done = False
+
+    # --- what the batch script uses -------------------------------------------------------------------------
+
+    def after(self, seconds: float, callback: Callable[[], None]) -> int:
+        """Call back once, in `seconds`; the number is for `forget`."""
+        number = next(self._timer_ids)
+        heapq.heappush(self._timers, (time.monotonic() + max(0.0, seconds), number, callback))
+        return number
+
+    def forget(self, timer: int) -> None:
+        self._dropped.add(timer)
+
+    def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
+        """Call back with what is ready (selectors.EVENT_READ, EVENT_WRITE); again for the same fd: changes it."""
+        try:
+            self._selector.modify(fd, events, callback)
+        except KeyError:
+            self._selector.register(fd, events, callback)
+
+    def unwatch(self, fd: int) -> None:
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(fd)
+
+    def on_exit(self, pid: int, owner: str, callback: OnExit) -> None:
+        """`pid` was just started here and belongs to `owner` (processes.BATCH or a step id)."""
+        self.processes.add(pid, owner)
+        self._on_exit[pid] = callback
+
+    def kill(self, owner: str) -> None:
+        """SIGKILL whatever is left of an owner, and wait until it is gone."""
+        processes.kill_all(lambda: self.processes.members(owner), self._reap)
+
+    # --- the loop ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """The exit code: the batch script's, 128 and the signal's number for a signal, 0 without a script."""
+        wakeup = Wakeup(signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
+        self._selector.register(wakeup.fd, selectors.EVENT_READ, lambda _: self._on_signals(wakeup))
+        while not self._done:
+            self._tend_link()
+            for key, events in self._selector.select(self._pause()):
+                # an earlier callback of this round may have unwatched it
+                if key.fd in self._selector.get_map():
+                    key.data(events)
+            self._run_timers()
+        self._clean_up()
+        return self._exit_code()
+
+    def _tend_link(self) -> None:
+        """Dial if it is time to; watch the link's socket for what it can do now."""
+        now = time.monotonic()
+        if self.link.sock is None and now >= self.link.redial_at:
+            self.link.dial(now)
+        elif self.link.wants_to_write:
+            self.link.write(now)
+        fd = self.link.sock.fileno() if self.link.sock is not None else -1
+        if fd != self._link_fd:
+            if self._link_fd >= 0:
+                self.unwatch(self._link_fd)
+            self._link_fd = fd
+        if fd >= 0:
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.link.wants_to_write else 0)
+            self.watch(fd, events, self._on_link)
+
+    def _pause(self) -> float | None:
+        """Seconds until something is due; None when nothing is."""
+        due = [self._timers[0][0]] if self._timers else []
+        if self.link.sock is None:
+            due.append(self.link.redial_at)
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def _run_timers(self) -> None:
+        while self._timers and self._timers[0][0] <= time.monotonic():
+            _, number, callback = heapq.heappop(self._timers)
+            if number in self._dropped:
+                self._dropped.discard(number)
+                continue
+            callback()
+
+    def _on_link(self, events: int) -> None:
+        now = time.monotonic()
+        if events & selectors.EVENT_WRITE:
+            self.link.write(now)
+        if not events & selectors.EVENT_READ:
+            return
+        fd = self._link_fd
+        messages = self.link.read(now)
+        if self.link.sock is None:
+            self.unwatch(fd)
+            self._link_fd = -1
+        for message in messages:
+            self._obey(message)
+
+    def _on_signals(self, wakeup: Wakeup) -> None:
+        came = wakeup.read()
+        if came & {signal.SIGTERM, signal.SIGINT}:
+            self._stop()
+        if signal.SIGCHLD in came:
+            self._reap()
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, rusage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            self.processes.gone(pid)
+            if callback := self._on_exit.pop(pid, None):
+                callback(status, rusage)
+
+    # --- what the controller says ------------------------------------------------------------------------------------
+
+    def _obey(self, message: Message) -> None:
+        if "error" in message:  # the controller knows no such job, or not with this token: there is nobody to run for
+            sys.stderr.write(f"slurm-compat agent: the controller refused: {message['error']}\n")
+            self._done = True
+            return
+        handler = HANDLERS.get(message.get("msg", ""))
+        if handler is not None:
+            handler(self, message)
+
+    def _launch(self, message: Message) -> None:
+        """Start. The controller may say it again after a reconnect: one start is enough."""
+        if self.packet:
+            return
+        self.packet = message
+        self._set_end(message.get("end_time") or 0)
+        try:
+            self.user = launch.User.of(message["user"])
+        except launch.Refused as problem:
+            if message["role"] == "batch" and message["rank"] == 0:
+                self.link.report(
+                    "batch_ended", status=1 << 8, time=int(time.time()), usage={}, reason="LAUNCH", error=str(problem)
+                )
+            return
+        self._sample_by(usage.Schedule(time.monotonic(), float(message["config"].get("sample_interval", 30))))
+        if message["role"] == "batch" and message["rank"] == 0 and not self.ending_reason:
+            self.batch = Batch(self)
+            self.batch.start()
+
+    def _launch_step(self, message: Message) -> None:
+        """Start this node's part of a step. Said again, or after the end has begun, it changes nothing."""
+        from slurm_compat.agent import steps
+
+        step_id = str(message["step_id"])
+        if not self.packet or step_id in self._known_steps:
+            return
+        self._known_steps.add(step_id)
+        ranks = next((list(entry[1]) for entry in message["layout"] if entry[0] == self.node), [])
+        if self.ending_reason:
+            self._step_lost(step_id, ranks, signal.SIGTERM)
+            return
+        self.packet["job"].update(message.get("job") or {})
+        try:
+            step = steps.start(message, self.packet, self.user)
+        except OSError:
+            self._step_lost(step_id, ranks, signal.SIGKILL)
+            return
+        self.steps[step_id] = step
+        self.on_exit(step.pid, step_id, lambda status, rusage: None)
+        self.watch(step.fileno(), selectors.EVENT_READ, lambda _: self._pass_on(step))
+
+    def _step_lost(self, step_id: str, ranks: list[int], status: int) -> None:
+        self.link.report(
+            "step_ended", step_id=step_id, tasks=[[rank, status] for rank in ranks], usage=[], time=int(time.time())
+        )
+
+    def _pass_on(self, step: Step) -> None:
+        """What a step's process tells goes to the controller; its samples only if it listens."""
+        for name, fields in step.reports():
+            if name == "usage":
+                self.link.tell(name, **fields)
+            else:
+                self.link.report(name, **{"time": int(time.time()), **fields})
+        if step.ended and self.steps.pop(step.step_id, None):
+            self.unwatch(step.fileno())
+            step.close()
+            # what its tasks left behind ends with it
+            self.kill(step.step_id)
+
+    def _signal(self, message: Message) -> None:
+        to, number = message["to"], int(message["signal"])
+        if self.batch is not None and to in ("batch", "all"):
+            self.batch.signal(number, shell_only=to == "batch")
+        for step_id, step in list(self.steps.items()):
+            if to in ("steps", "all", step_id):
+                step.signal(number)
+
+    def _terminate(self, message: Message) -> None:
+        wait = message.get("kill_wait")
+        self.terminate(message["reason"], message.get("text") or "", KILL_WAIT if wait is None else float(wait))
+
+    def terminate(self, reason: str, text: str = "", kill_wait: float | None = None) -> None:
+        """SIGTERM to all of the job, with its line in the error file; SIGKILL after `kill_wait` seconds.
+
+        Said again, it can only make the end come sooner.
+        """
+        if kill_wait is None:
+            kill_wait = float(self.packet.get("config", {}).get("kill_wait", KILL_WAIT))
+        if not self.ending_reason:
+            self.ending_reason = reason
+            self._resume({})
+            if self.batch is not None and self.batch.running:
+                self.batch.announce(reason, text)
+                self.batch.signal(signal.SIGCONT, shell_only=False)
+                self.batch.signal(signal.SIGTERM, shell_only=False)
+            for step in list(self.steps.values()):
+                step.terminate(reason, kill_wait)
+        elif self._kill_timer and kill_wait >= self._kill_in():
+            return
+        else:
+            self.forget(self._kill_timer)
+        self._kill_at = time.monotonic() + kill_wait
+        self._kill_timer = self.after(kill_wait, self._kill_everything)
+        if self.batch is None or not self.batch.running:
+            self._end_extern()
+
+    def _kill_in(self) -> float:
+        return self._kill_at - time.monotonic()
+
+    def _kill_everything(self) -> None:
+        processes.kill_all(self.processes.everyone, self._reap)
+
+    def _suspend(self, message: Message) -> None:
+        if not self._suspended_at:
+            self._suspended_at = time.time()
+            self._forget_limit()
+            processes.send(self.processes.everyone(), signal.SIGSTOP)
+
+    def _resume(self, message: Message) -> None:
+        """Go on; the time it was stopped does not count against its limit."""
+        if not self._suspended_at:
+            return
+        processes.send(self.processes.everyone(), signal.SIGCONT)
+        stopped, self._suspended_at = time.time() - self._suspended_at, 0.0
+        if self._end_time:
+            self._set_end(self._end_time + round(stopped))
+
+    def _update(self, message: Message) -> None:
+        if "end_time" in message:
+            self._set_end(int(message["end_time"] or 0))
+
+    def _bye(self, message: Message) -> None:
+        self._end_extern()
+        self._done = True
+
+    # --- the clock ---------------------------------------------------------------------------------------------------
+
+    def _set_end(self, end_time: int) -> None:
+        """The time limit ends at this moment, 0: never; with the warning signal before it."""
+        self._forget_limit()
+        self._end_time = end_time
+        unlimited = self.packet["job"].get("time_limit", UNLIMITED) == UNLIMITED
+        if not end_time or unlimited or self._suspended_at:
+            return
+        left = end_time - time.time()
+        over = int(self.packet["config"].get("over_time_limit") or 0) * 60
+        self._limit_timers.append(self.after(left + over, lambda: self.terminate("TIME LIMIT")))
+        warning = self.packet.get("signal") or {}
+        if warning.get("number") and left > 0:
+            self._limit_timers.append(self.after(left - warning.get("delay", 60), self._warn))
+
+    def _forget_limit(self) -> None:
+        for timer in self._limit_timers:
+            self.forget(timer)
+        self._limit_timers.clear()
+
+    def _warn(self) -> None:
+        warning = self.packet["signal"]
+        if warning.get("warned"):
+            return
+        warning["warned"] = True
+        if warning.get("batch"):
+            if self.batch is not None:
+                self.batch.warn(warning["number"])
+            return
+        for step in list(self.steps.values()):
+            step.signal(warning["number"])
+
+    def _sample_by(self, schedule: usage.Schedule) -> None:
+        def take() -> None:
+            self._sample()
+            schedule.taken(time.monotonic())
+            self.after(schedule.next_at - time.monotonic(), take)
+
+        if schedule.next_at != float("inf"):
+            self.after(schedule.next_at - time.monotonic(), take)
+
+    def _sample(self) -> None:
+        """Of the batch script; steps measure themselves."""
+        if self.batch is not None and self.batch.running:
+            self.batch.meter.sample(self.processes.members(BATCH))
+            self.link.tell("usage", step_id=BATCH, usage=self.batch.meter.usage())
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def batch_is_over(self) -> None:
+        """The batch script has ended and was reported: the allocation's own record ends with it."""
+        self._forget_limit()
+        self._end_extern()
+        if self._stopping:
+            self._leave_soon()
+
+    def _end_extern(self) -> None:
+        if self.packet and self.packet["config"].get("contain") and not self._extern_ended:
+            self._extern_ended = True
+            self.link.report("extern_ended", usage={"user_cpu": 0, "system_cpu": 0}, time=int(time.time()))
+
+    def _stop(self) -> None:
+        """The pod is to stop: end the job if nobody has asked for that yet, then leave."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self.terminate("CANCELLED")
+        if self.batch is None or not self.batch.running:
+            self._leave_soon()
+        else:
+            self.after(self._kill_in() + LAST_WORDS, self._leave)
+
+    def _leave_soon(self) -> None:
+        """As soon as the controller has taken what it must know, or will not."""
+        deadline = time.monotonic() + LAST_WORDS
+
+        def check() -> None:
+            if (self.link.settled and not self.steps) or time.monotonic() > deadline:
+                self._leave()
+            else:
+                self.after(0.05, check)
+
+        check()
+
+    def _leave(self) -> None:
+        self._done = True
+
+    def _clean_up(self) -> None:
+        """Nothing of the job outlives its agent."""
+        self._kill_everything()
+        for step in list(self.steps.values()):
+            self._pass_on(step)
+        self._flush()
+        if self.batch is not None:
+            self.batch.close()
+
+    def _flush(self) -> None:
+        """Give the last report a moment to leave; the controller said bye and needs no more than that."""
+        deadline = time.monotonic() + 1
+        while self.link.sock is not None and self.link.wants_to_write and time.monotonic() < deadline:
+            self.link.write(time.monotonic())
+            time.sleep(0.001)
+
+    def _exit_code(self) -> int:
+        status = self.batch.status if self.batch is not None else 0
+        if status is None:
+            return 128 + signal.SIGKILL
+        return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+HANDLERS: dict[str, Callable[[Agent, Message], None]] = {
+    "launch": Agent._launch,
+    "launch_step": Agent._launch_step,
+    "signal": Agent._signal,
+    "terminate": Agent._terminate,
+    "suspend": Agent._suspend,
+    "resume": Agent._resume,
+    "update": Agent._update,
+    "bye": Agent._bye,
+}
+
+
+def _hello(environ: Mapping[str, str]) -> Message:
+    gpus = environ.get("NVIDIA_VISIBLE_DEVICES", "")
+    return {
+        "job_id": int(environ["SLURM_COMPAT_JOB_ID"]),
+        "token": environ["SLURM_COMPAT_TOKEN"],
+        "restart": int(environ.get("SLURM_COMPAT_RESTART", "0")),
+        "rank": int(environ.get("SLURM_COMPAT_RANK", "0")),
+        "node": environ["SLURM_COMPAT_NODE"],
+        "address": environ.get("SLURM_COMPAT_POD_IP", ""),
+        "pid": os.getpid(),
+        "cpu_ids": sorted(os.sched_getaffinity(0)),
+        "gpus": [] if gpus in ("", "void", "none") else gpus.split(","),
+    }
+
+
+def _write_exit_file(path: str, code: int) -> None:
+    """For a kubelet that was not there to see us end: complete or absent."""
+    with open(path + ".new", "w") as file:
+        file.write(f"{code}\n")
+    os.replace(path + ".new", path)
+
+
+def run(environ: dict[str, str]) -> int:
+    """Be the agent of the pod that `environ` describes; its exit code."""
+    missing = [name for name in ("CONTROLLER", "JOB_ID", "TOKEN", "NODE") if not environ.get(f"SLURM_COMPAT_{name}")]
+    if missing:
+        sys.stderr.write(f"slurm-compat agent: SLURM_COMPAT_{missing[0]} is not set: agents are started in pods only\n")
+        return 2
+    with contextlib.suppress(OSError):
+        os.setsid()  # a session of its own, so that no terminal's signal reaches the job
+    os.chdir("/")
+    processes.adopt_orphans()
+    code = Agent(environ).run()
+    if path := environ.get("SLURM_COMPAT_EXIT_FILE"):
+        _write_exit_file(path, code)
+    return code

@@ -1,0 +1,490 @@
+"""The controller's heart: live jobs, what they wait for, and the one way in which a job changes.
+
+Nothing here waits: memory changes at once, the store writes behind, and what others must hear (a client's answer, an
+agent's launch, Armada's submission) goes out when the store has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from slurm_compat.controller import arrays, dependencies, machine, pending
+from slurm_compat.controller.agents import Agents
+from slurm_compat.controller.authorization import People, Roles
+from slurm_compat.controller.dependencies import Watchers
+from slurm_compat.controller.due import Due
+from slurm_compat.controller.effects import Outbox
+from slurm_compat.controller.jobs import ADMIN_HOLD, NO_HOLD, Job
+from slurm_compat.controller.machine import Event
+from slurm_compat.controller.nodes import Cluster
+from slurm_compat.controller.sluid import Numbers
+from slurm_compat.controller.staging import Staging
+from slurm_compat.controller.table import Table, job_row
+from slurm_compat.core import states
+from slurm_compat.core.cluster import ClusterConf
+from slurm_compat.core.states import COMPLETING, PENDING
+from slurm_compat.store.changes import Change
+from slurm_compat.store.questions import text_of
+from slurm_compat.store.store import Store, StoreFull
+from slurm_compat.translators.queues import queue_name
+
+log = logging.getLogger(__name__)
+
+KEPT_TEXTS = 64 << 20  # bytes of scripts and environments kept in memory, so that a launch seldom reads the store
+LINGER = 10  # seconds past KillWait after which Armada is asked to remove what an agent did not end
+REASONS_EVERY = 1.0  # seconds; how long pending jobs' reasons are shown before they are worked out again
+
+
+class Controller:
+    def __init__(self, conf: ClusterConf, cluster: Cluster, store: Store, roles: Roles) -> None:
+        self.conf = conf
+        self.cluster = cluster
+        self.store = store
+        self.roles = roles
+        self.people = People()
+        self.table = Table()
+        self.staging = Staging()
+        self.watchers = Watchers()
+        self.due = Due(self._fell_due)
+        self.numbers = Numbers(conf.cluster_name)
+        self.agents = Agents(self)
+        self.outbox = Outbox(self)
+        self.next_job_id = conf.first_job_id
+        self.waiters: dict[int, list[Callable[[dict[str, Any]], None]]] = {}  # by job id: told of start and end
+        self.started_at = int(time.time())
+        self.counters: dict[str, int] = {}
+        self.follow: Callable[[str, str], None] = lambda queue, job_set: None  # watch this event stream; main sets it
+        self._texts: OrderedDict[str, bytes] = OrderedDict()
+        self._texts_size = 0
+        self._pumping = False
+        self._retry_soon = False
+        self._reasons_at = 0.0
+        self._reasons_stale = True
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # time, ids, texts
+
+    def now(self) -> int:
+        return int(time.time())
+
+    def new_job_id(self) -> int:
+        """The next free id; after MaxJobId they begin again."""
+        for _ in range(len(self.table.jobs) + 2):
+            job_id = self.next_job_id
+            self.next_job_id = job_id + 1 if job_id < self.conf.max_job_id else max(self.conf.first_job_id, 1)
+            if job_id not in self.table.jobs and job_id not in self.table.tasks:
+                return job_id
+        raise RuntimeError("no job id is free")
+
+    def new_db_index(self) -> int:
+        return self.numbers.next(time.time_ns() // 1_000_000)
+
+    def keep_text(self, key: str, data: bytes) -> None:
+        if key not in self._texts:
+            self._texts[key] = data
+            self._texts_size += len(data)
+        self._texts.move_to_end(key)
+        while self._texts_size > KEPT_TEXTS and len(self._texts) > 1:
+            _, old = self._texts.popitem(last=False)
+            self._texts_size -= len(old)
+
+    async def text(self, key: str) -> bytes:
+        """A script or an environment by its hash; empty when there is none."""
+        if not key:
+            return b""
+        data = self._texts.get(key)
+        if data is None:
+            data = await self.store.read(lambda connection: text_of(connection, key)) or b""
+            self.keep_text(key, data)
+        return data
+
+    def count(self, name: str, by: int = 1) -> None:
+        self.counters[name] = self.counters.get(name, 0) + by
+
+    def spawn(self, work: Awaitable[Any]) -> None:
+        """Run in the background; a failure is logged."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)  # type: ignore[arg-type]
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Future[Any]) -> None:
+        self._tasks.discard(task)  # type: ignore[arg-type]
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            log.error("background work failed", exc_info=problem)
+
+    # changing
+
+    def commit(self, change: Change, then: Callable[[], None] | None = None) -> asyncio.Future[None]:
+        """Make it durable; `then` is called when it is."""
+        if then is not None:
+            change.then.append(then)
+        future = self.store.commit(change)
+        if change.then:
+            future.add_done_callback(lambda done: _durable(change, done))
+        return future
+
+    def apply(self, job: Job, event: Event, change: Change | None = None) -> Job:
+        """The job after the event, kept and (unless the caller brings its own change) on its way to the store."""
+        after, effects = machine.advance(job, event)
+        if after is job:
+            return job
+        own = change is None
+        change = change if change is not None else Change()
+        for effect in effects:
+            if isinstance(effect, machine.Restarted):
+                self._restarted(change, after, effect.before)
+        self.table.place(after)
+        self._reasons_stale = True
+        if job.staged and not after.staged:
+            self.staging.left(job.job_id, job.queue)
+            self.agents.abandon(job.job_id, job.attempt)
+        for effect in effects:
+            EFFECTS[type(effect)](self, change, after, effect)
+        self.table.put(change, after, event.name, event.at, event.reason or event.text)
+        if own:
+            self.commit(change)
+        return after
+
+    def put(self, change: Change, job: Job, event: str = "", data: str = "") -> None:
+        """A change of a job that is no transition: a new name, a hold."""
+        self.table.put(change, job, event, self.now(), data)
+        self._reasons_stale = True
+
+    def _restarted(self, change: Change, job: Job, before: Job) -> None:
+        change.put("jobs", before.db_index, job_row(before, live=False))
+        job.db_index = self.new_db_index()
+
+    def _terminate(self, change: Change, job: Job, effect: machine.Terminate) -> None:
+        job_id = job.job_id
+        if not self.agents.terminate(job_id, effect.reason):
+            # no agent to tell: Armada takes the pods away
+            self._withdraw(change, job, machine.Withdraw(job.queue, job.job_set, tuple(job.placements), effect.reason))
+        self.due.at(time.time() + self.conf.kill_wait + LINGER, "linger", job_id)
+
+    def _withdraw(self, change: Change, job: Job, effect: machine.Withdraw) -> None:
+        if effect.placements:
+            ids = [placement.armada_id for placement in effect.placements]
+            self.outbox.cancel(change, job.job_id, effect.queue, effect.job_set, ids, effect.reason)
+
+    def _release(self, change: Change, job: Job, effect: machine.Release) -> None:
+        self.cluster.release(job.job_id)
+        self.retry_blocked()
+        if job.state == PENDING:  # a requeued job whose old run is gone
+            job.resources = []
+            job.placements = []
+            self.consider(job, change)
+
+    def _ended(self, change: Change, job: Job, effect: machine.Ended) -> None:
+        job_id = job.job_id
+        self.staging.retract(job_id)
+        self.watchers.remove(job)
+        self.due.at(job.end_time + max(self.conf.min_job_age, 1), "purge", job_id)
+        self.tell(change, job_id, {"event": "ended", "job_state": job.state, "exit_code": job.exit_code})
+        self.wake_dependents(job)
+        if job.array_job_id:
+            self.offer_array(job.array_job_id)
+        self.retry_blocked()
+        self.count(job.state)
+
+    def _mail(self, change: Change, job: Job, effect: machine.Mail) -> None:
+        if job.request.mail_type:
+            self.outbox.mail(change, job, effect.kind)
+
+    def tell(self, change: Change, job_id: int, message: dict[str, Any]) -> None:
+        """To everyone who waits for this job, once the change is durable."""
+        if job_id in self.waiters:
+            change.then.append(lambda: self._say(job_id, message))
+
+    def _say(self, job_id: int, message: dict[str, Any]) -> None:
+        for listener in list(self.waiters.get(job_id, ())):
+            listener(message)
+
+    # becoming ready
+
+    def consider(self, job: Job, change: Change) -> None:
+        """A pending job's reason and what it waits for next; ready ones stand in line for Armada."""
+        if job.state != PENDING or COMPLETING in job.flags or job.staged:
+            return
+        now = self.now()
+        self.staging.retract(job.job_id)
+        if job.deadline:
+            self.due.at(job.deadline, "deadline", job.job_id)
+        if job.hold != NO_HOLD:
+            job.priority = 0
+            if job.reason not in ("BadConstraints",) and not job.description:
+                job.reason = "JobHeldAdmin" if job.hold == ADMIN_HOLD else "JobHeldUser"
+            return
+        if job.dependency and not self._dependency_met(job, change, now):
+            return
+        if job.begin_time > now:
+            self.due.at(job.begin_time, "begin", job.job_id)
+            job.reason, job.description = "BeginTime", ""
+            job.eligible_time = job.begin_time
+            return
+        if job.reason in ("Dependency", "BeginTime", "JobHeldUser", "JobHeldAdmin", "BadConstraints"):
+            job.reason, job.description = "None", ""
+        job.eligible_time = job.eligible_time if 0 < job.eligible_time <= now else now
+        job.accrue_time = job.accrue_time or job.eligible_time
+        if not job.priority:
+            job.priority = self.priority(job)
+        self.staging.offer(job, self.queue_of(job))
+        self.pump_soon()
+
+    def _dependency_met(self, job: Job, change: Change, now: int) -> bool:
+        self.watchers.remove(job)
+        verdict = dependencies.judge(job, self.table, now)
+        job.dependency = verdict.left
+        if not verdict.left:
+            return True
+        self.watchers.add(job)
+        job.eligible_time = 0
+        if verdict.never:
+            job.reason, job.description = "DependencyNeverSatisfied", ""
+            if job.request.kill_on_invalid_dependency or (
+                job.request.kill_on_invalid_dependency is None and "kill_invalid_depend" in self.conf.scheduler_parameters
+            ):
+                asyncio.get_running_loop().call_soon(self._kill_never, job.job_id)
+        else:
+            job.reason, job.description = "Dependency", ""
+            if verdict.ask_at:
+                self.due.at(verdict.ask_at, "dependency", job.job_id)
+        return False
+
+    def _kill_never(self, job_id: int) -> None:
+        job = self.table.jobs.get(job_id)
+        if job is not None and job.state == PENDING:
+            self.apply(job, Event("cancel", self.now(), uid=0, flag=True))
+
+    def wake_dependents(self, job: Job) -> None:
+        """The job started or ended: those that wait for it are judged again, soon and in one go."""
+        concerned = self.watchers.of(job)
+        if concerned:
+            asyncio.get_running_loop().call_soon(self.reconsider, concerned)
+
+    def reconsider(self, job_ids: list[int]) -> None:
+        change = Change()
+        for job_id in job_ids:
+            job = self.table.jobs.get(job_id)
+            if job is not None and job.state == PENDING and not job.staged:
+                self.changed(job, change)
+        if change:
+            self.commit(change)
+
+    def changed(self, job: Job, change: Change, event: str = "", data: str = "") -> Job:
+        """Something of a pending job was set on the copy `job`: consider it anew and keep it."""
+        self.consider(job, change)
+        self.put(change, job, event, data)
+        return job
+
+    def priority(self, job: Job) -> int:
+        if job.fixed_priority is not None:
+            return job.fixed_priority
+        return pending.priority(job, self.cluster, self.now())
+
+    def queue_of(self, job: Job) -> str:
+        return queue_name(self.conf.armada.queue, job)
+
+    # handing over to Armada
+
+    def pump_soon(self) -> None:
+        if not self._pumping:
+            self._pumping = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pumping = False
+        change = Change()
+        self.staging.take(lambda job_id, queue: self._pick(job_id, queue, change))
+        if change:
+            self.commit(change)
+
+    def _pick(self, job_id: int, queue: str, change: Change) -> bool | None:
+        job = self.table.jobs.get(job_id)
+        if job is None or job.state != PENDING or job.staged or job.hold or COMPLETING in job.flags:
+            return None
+        if job.is_array_record:
+            if job.array_max_tasks and len(self.table.active.get(job.array_job_id, ())) >= job.array_max_tasks:
+                if job.reason != "JobArrayTaskLimit":
+                    job.reason, job.description = "JobArrayTaskLimit", ""
+                return None
+            if job.dependency and any(term.kind == "aftercorr" for term in job.dependency):
+                return None
+        blocked = pending.blocked(job, self.cluster, self.now())
+        if blocked is not None:
+            if (job.reason, job.description) != blocked:
+                job.reason, job.description = blocked
+            return False
+        if job.is_array_record:
+            self._stage_task(job, queue, change)
+            return True
+        self.stage(job, queue, change)
+        return None
+
+    def _stage_task(self, record: Job, queue: str, change: Change) -> None:
+        """The record's first task goes to Armada; it stays shown in the record until it starts."""
+        task = record.array_ranges[0][0]
+        if len(record.array_ranges) == 1 and record.array_ranges[0][0] == record.array_ranges[0][1]:
+            self.stage(record, queue, change)
+            return
+        job, rest = arrays.split(record, task, self.new_job_id(), self.new_db_index())
+        assert rest is not None
+        job.folded = True
+        rest.eligible_time = 0
+        self.table.put(change, rest)
+        self.stage(job, queue, change)
+
+    def stage(self, job: Job, queue: str, change: Change) -> Job:
+        """Hand the job to Armada: the outbox does it once this is durable."""
+        self.prepare(job, queue)
+        self.table.put(change, job, "staged", self.now())
+        self.entered(job, change)
+        return job
+
+    def prepare(self, job: Job, queue: str) -> None:
+        job.attempt += 1
+        job.staged = True
+        job.token = secrets.token_urlsafe(24)
+        job.queue = queue
+        job.job_set = f"slurm-{self.conf.cluster_name}-{time.strftime('%Y%m%d')}"
+        job.placements = []
+
+    def entered(self, job: Job, change: Change) -> None:
+        self.staging.entered(job.job_id, job.queue)
+        self.outbox.submit(change, job)
+        self.follow(job.queue, job.job_set)
+
+    def offer_array(self, array_job_id: int) -> None:
+        """A slot of the array may have become free."""
+        record = self.table.record_of(array_job_id)
+        if record is not None and record.state == PENDING and not record.hold and not record.staged:
+            if record.reason == "JobArrayTaskLimit":
+                asyncio.get_running_loop().call_soon(self.reoffer, [record.job_id])
+            elif record.eligible_time or record.reason == "None":
+                asyncio.get_running_loop().call_soon(self.reoffer, [record.job_id])
+
+    def reoffer(self, job_ids: list[int]) -> None:
+        for job_id in job_ids:
+            job = self.table.jobs.get(job_id)
+            if job is None or job.state != PENDING or job.staged or job.hold or COMPLETING in job.flags:
+                continue
+            if (job.dependency and not job.is_array_record) or job.begin_time > self.now():
+                continue
+            self.staging.offer(job, self.queue_of(job))
+        self.pump_soon()
+
+    def retry_blocked(self) -> None:
+        if self.staging.blocked and not self._retry_soon:
+            self._retry_soon = True
+            asyncio.get_running_loop().call_soon(self._retry)
+
+    def _retry(self) -> None:
+        self._retry_soon = False
+        self.reoffer(self.staging.some_blocked())
+
+    def take_back(self, job: Job, change: Change, why: str) -> Job:
+        """A pending job that waits inside Armada waits here again."""
+        if not job.staged:
+            return job
+        return self.apply(job, Event("withdrawn", self.now(), reason=why), change)
+
+    # what fell due
+
+    def _fell_due(self, kind: str, job_id: int) -> None:
+        job = self.table.jobs.get(job_id)
+        if job is not None:
+            DUE[kind](self, job)
+
+    def _begin(self, job: Job) -> None:
+        if job.begin_time <= self.now():
+            self.reconsider([job.job_id])
+
+    def _judge_again(self, job: Job) -> None:
+        self.reconsider([job.job_id])
+
+    def _deadline(self, job: Job) -> None:
+        if job.state == PENDING and job.deadline and job.deadline <= self.now():
+            self.apply(job, Event("deadline", self.now()))
+
+    def _linger(self, job: Job) -> None:
+        """Agents had their time: Armada removes the pods, and what can't be heard of any more is given up."""
+        if COMPLETING not in job.flags:
+            return
+        change = Change()
+        self._withdraw(change, job, machine.Withdraw(job.queue, job.job_set, tuple(job.placements), "did not end"))
+        self.commit(change)
+        self.agents.give_up(job.job_id)
+        self.apply(job, Event("all gone", self.now()))
+
+    def _purge(self, job: Job) -> None:
+        if not job.is_final or COMPLETING in job.flags:
+            return
+        if job.end_time + self.conf.min_job_age > self.now():
+            self.due.at(job.end_time + self.conf.min_job_age, "purge", job.job_id)
+            return
+        change = Change()
+        # the store has it as history before memory forgets it: a job is never in neither
+        change.put("jobs", job.db_index, job_row(job, live=False))
+        self.commit(change, lambda: self._forget(job.job_id, job.db_index))
+
+    def _forget(self, job_id: int, db_index: int) -> None:
+        job = self.table.jobs.get(job_id)
+        if job is not None and job.db_index == db_index and job.is_final:
+            self.table.forget(job)
+            self.waiters.pop(job_id, None)
+
+    # reasons
+
+    def refresh_reasons(self) -> None:
+        """Why each pending job waits, as of the last second; asked for by those who show it."""
+        clock = time.monotonic()
+        if not self._reasons_stale or clock - self._reasons_at < REASONS_EVERY:
+            return
+        jobs = self.table.jobs
+        waiting = [
+            job
+            for job in map(jobs.__getitem__, self.table.pending)
+            if not job.hold and not job.folded and COMPLETING not in job.flags and not self._settled(job)
+        ]
+        waiting.sort(key=lambda job: (-job.priority, job.job_id))
+        now = self.now()
+        for job_id, (reason, description) in pending.reasons(waiting, self.cluster, now).items():
+            job = jobs[job_id]
+            job.reason, job.description = reason, description
+            job.last_sched_evaluation = now
+        self._reasons_at = time.monotonic()
+        self._reasons_stale = False
+
+    def _settled(self, job: Job) -> bool:
+        return job.reason in ("Dependency", "DependencyNeverSatisfied", "BeginTime", "JobArrayTaskLimit")
+
+
+def _durable(change: Change, done: asyncio.Future[None]) -> None:
+    if not done.cancelled() and done.exception() is None:
+        for call in change.then:
+            call()
+
+
+EFFECTS: dict[type, Callable[[Controller, Change, Job, Any], None]] = {
+    machine.Terminate: Controller._terminate,
+    machine.Withdraw: Controller._withdraw,
+    machine.Release: Controller._release,
+    machine.Ended: Controller._ended,
+    machine.Mail: Controller._mail,
+    machine.Restarted: lambda controller, change, job, effect: None,  # before the others, in apply
+}
+
+DUE: dict[str, Callable[[Controller, Job], None]] = {
+    "begin": Controller._begin,
+    "dependency": Controller._judge_again,
+    "deadline": Controller._deadline,
+    "linger": Controller._linger,
+    "purge": Controller._purge,
+}
+
+__all__ = ["Controller", "StoreFull", "states"]

@@ -1,0 +1,157 @@
+"""`python -m slurm_compat.engine [CLUSTER_FILE] --state DIR`: the engine as a process.
+
+One engine a state folder: a second one finds the lock taken and says so. SIGTERM and SIGINT stop it in good order; pods
+go on under the kubelet. SIGHUP reads the nodes' states again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import gc
+import json
+import logging
+import os
+import pwd
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from slurm_compat.core.cluster import ClusterConf, cluster_conf
+from slurm_compat.core.errors import BadValue
+from slurm_compat.engine import service
+from slurm_compat.engine.engine import Engine
+from slurm_compat.engine.machine import this_machine
+from slurm_compat.engine.nodes import Node, is_open, nodes_of, with_state
+from slurm_compat.engine.procs import start_time
+
+NODE_STATES = "node-states.json"  # {node: state}: what the controller set since the cluster file was written
+
+log = logging.getLogger(__name__)
+
+
+class CannotStart(Exception):
+    """Words for whoever started the engine."""
+
+
+def read_conf(path: str | None) -> ClusterConf:
+    if path is None:
+        return ClusterConf()
+    try:
+        with open(path, encoding="utf-8") as file:
+            return cluster_conf(yaml.safe_load(file))
+    except OSError as problem:
+        raise CannotStart(f"cluster file {path}: {problem.strerror}") from None
+    except (BadValue, yaml.YAMLError, UnicodeDecodeError) as problem:
+        raise CannotStart(f"cluster file {path}: {problem}") from None
+
+
+def prepared_state(path: str) -> str:
+    """The state folder with its parts, made where missing."""
+    state = os.path.abspath(path)
+    try:
+        for part in ("", "run", "log", "pods"):
+            # the agents' and commands' sockets are below: everybody may pass, nobody may look
+            os.makedirs(os.path.join(state, part), mode=0o711 if part in ("", "run") else 0o700, exist_ok=True)
+    except OSError as problem:
+        raise CannotStart(f"state folder {problem.filename}: {problem.strerror}") from None
+    return state
+
+
+def take_lock(state: str, name: str) -> int:
+    """The descriptor of a lock held until we end; our pid and start time stand beside it. Raises CannotStart."""
+    lock = os.open(os.path.join(state, "run", f"{name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise CannotStart(f"another {name} is running with the state folder {state}") from None
+    with open(os.path.join(state, "run", f"{name}.pid"), "w", encoding="ascii") as file:
+        file.write(f"{os.getpid()} {start_time(os.getpid())}\n")
+    return lock
+
+
+def node_states(state: str) -> dict[str, str]:
+    """The states that were set at run time, {} when none were."""
+    try:
+        with open(os.path.join(state, NODE_STATES), encoding="utf-8") as file:
+            found = json.load(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as problem:
+        log.error("%s: %s", NODE_STATES, problem)
+        return {}
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+
+
+def nodes_now(conf: ClusterConf, state: str) -> list[Node]:
+    states = node_states(state)
+    try:
+        nodes = nodes_of(conf, this_machine(state))
+    except BadValue as problem:
+        raise CannotStart(f"cluster file: {problem}") from None
+    return [with_state(node, states[node.name]) if node.name in states else node for node in nodes]
+
+
+async def serve(nodes: Sequence[Node], state: str, principal: str) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    engine = Engine(nodes, state, principal)
+    configured = {node.name: node.schedulable for node in nodes}
+
+    def reread() -> None:
+        engine.set_nodes({**configured, **{name: is_open(value) for name, value in node_states(state).items()}})
+
+    loop.add_signal_handler(signal.SIGHUP, reread)
+    server = listening(engine)
+    await server.start()
+    os.chmod("run/engine.sock", 0o600)
+    engine.start()
+    gc.freeze()
+    log.info("engine serves %d nodes on %s/run/engine.sock", len(engine.nodes), state)
+    await stopping.wait()
+    await server.stop(grace=1)
+    await engine.stop()
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink("run/engine.pid")
+
+
+def listening(engine: Engine) -> Any:
+    """The server on the socket below the working directory, whose mode lets only our user in from its first moment."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink("run/engine.sock")
+    mask = os.umask(0o177)
+    try:
+        return service.server(engine, "unix:run/engine.sock")
+    finally:
+        os.umask(mask)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="slurm_compat.engine", description="The embedded engine.")
+    parser.add_argument("cluster_file", nargs="?", metavar="CLUSTER_FILE")
+    parser.add_argument("--state", metavar="DIR", help="state folder; default: StateSaveLocation of the cluster file")
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    try:
+        conf = read_conf(options.cluster_file)
+        place = options.state or conf.state_save_location
+        if not place:
+            raise CannotStart("no state folder: give --state DIR, or StateSaveLocation in the cluster file")
+        state = prepared_state(place)
+        lock = take_lock(state, "engine")
+        nodes = nodes_now(conf, state)
+    except CannotStart as problem:
+        print(f"slurm_compat.engine: error: {problem}", file=sys.stderr)
+        return 1
+    os.chdir(state)  # so that the socket's path is short, however long the folder's is
+    asyncio.run(serve(nodes, state, pwd.getpwuid(os.getuid()).pw_name))
+    os.close(lock)
+    return 0

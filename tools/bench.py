@@ -1,0 +1,83 @@
+"""Our figures beside the real Slurm's, measured one after the other in the same run on this machine, as a table.
+
+The ratio is ours to theirs, above 1 meaning that we are better by that factor: faster, or more in the same time. Needs
+root and the oracle; without it our figures stand alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tabulate import tabulate
+from throwaway import environment
+
+HERE = Path(__file__).parent
+Figures = dict[str, tuple[float, str]]
+
+
+def ours(cluster: str, options: list[str]) -> Figures:
+    with environment(cluster) as env:
+        pid = Path(env["SLURM_COMPAT_STATE"], "run", "controller.pid").read_text().split()[0]
+        argv = [sys.executable, str(HERE / "figures.py"), "--pid", pid, "--cold", *options]
+        done = subprocess.run(argv, env=env, stdout=subprocess.PIPE, check=True)
+    figures: Figures = json.loads(done.stdout)
+    return figures
+
+
+def theirs(oracle: Path, options: list[str]) -> Figures:
+    """The same script, run by the oracle beside a Slurm of its own. Its /tmp is ours."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir="/tmp"))
+    folder.chmod(0o755)
+    try:
+        script = shutil.copy(HERE / "figures.py", folder)
+        words = " ".join(options)
+        inside = f'python3 {script} --pid $(cut -d" " -f1 $ORACLE_DIR/run/slurmctld.pidrec) {words}'
+        argv = [str(oracle / "world"), "./private", "sh", "-c", inside]
+        done = subprocess.run(argv, cwd=oracle, stdout=subprocess.PIPE, check=True)
+    finally:
+        shutil.rmtree(folder)
+    # sinfo's table, which the oracle prints as it comes up, stands before it
+    figures: Figures = json.loads(done.stdout[done.stdout.rindex(b"{") :])
+    return figures
+
+
+def table(us: Figures, them: Figures) -> str:
+    rows = []
+    for name, (value, unit) in us.items():
+        base = name.removesuffix(", cold")
+        base = {"scontrol": "scontrol show config", "squeue": "squeue, empty or nearly"}.get(base, base)
+        other = them.get(name) or them.get(base)
+        ratio = ""
+        if other:
+            better = value / other[0] if "/s" in unit or unit == "per s" else other[0] / max(value, 1e-9)
+            ratio = f"{better:.2f}"
+        rows.append([name, f"{value:g} {unit}", f"{other[0]:g} {unit}" if other else "-", ratio])
+    return tabulate(rows, ["what", "slurm-compat", "Slurm 26.05", "times better"], "pipe", disable_numparse=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--oracle", type=Path, required=True)
+    parser.add_argument("--cluster", default="fixtures/clusters/oracle.yaml")
+    parser.add_argument("--only-ours", action="store_true")
+    parser.add_argument("--jobs", default="10000")
+    parser.add_argument("--tiny", default="500")
+    parser.add_argument("--reps", default="40")
+    args = parser.parse_args()
+    options = ["--jobs", args.jobs, "--tiny", args.tiny, "--reps", args.reps]
+    them: Figures = {}
+    if not args.only_ours and os.getuid() == 0 and (args.oracle / "world").exists():
+        them = theirs(args.oracle.resolve(), options)
+    print(table(ours(args.cluster, options), them))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""Speed of the sbatch, squeue, … that are on PATH, as JSON: {name: [value, unit]}. Standard library only: it also runs
+where the real Slurm is. Everything it does is bounded in count and time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+NULL = subprocess.DEVNULL
+HELD = ["sbatch", "-Q", "-H", "-J", "fig", "-o", "/dev/null", "--wrap", "true"]
+TRIVIAL = ["sbatch", "-Q", "-J", "fig", "-o", "/dev/null", "--wrap", "true"]
+results: dict[str, tuple[float, str]] = {}
+
+
+def run(argv: list[str], **env: str) -> float:
+    """Seconds of a whole process; a failed one ends the measuring."""
+    began = time.perf_counter()
+    done = subprocess.run(
+        argv, stdout=NULL, stderr=subprocess.PIPE, stdin=NULL, env=os.environ | env if env else None, check=False
+    )
+    took = time.perf_counter() - began
+    if done.returncode:
+        sys.exit(f"{argv}: exit code {done.returncode}: {done.stderr.decode()[:500]}")
+    return took
+
+
+def output(argv: list[str]) -> str:
+    return subprocess.run(argv, stdout=subprocess.PIPE, stdin=NULL, check=True).stdout.decode()
+
+
+def note(name: str, value: float, unit: str) -> None:
+    results[name] = (round(value, 3), unit)
+    print(f"{name}: {value:.2f} {unit}", file=sys.stderr, flush=True)
+
+
+def latency(name: str, argv: list[str], times: int, **env: str) -> None:
+    run(argv, **env)
+    note(name, statistics.median(run(argv, **env) for _ in range(times)) * 1000, "ms")
+
+
+def queued() -> int:
+    return len(output(["squeue", "-h", "-r", "-o", "%i"]).split())
+
+
+def drain(limit: float = 300) -> None:
+    end = time.monotonic() + limit
+    while queued():
+        if time.monotonic() > end:
+            sys.exit(f"the queue did not empty in {limit} s")
+        time.sleep(0.05)
+
+
+def fill(count: int, clients: int) -> float:
+    """Submissions a second of `clients` at once, `count` in all."""
+    left = iter(range(count))
+    lock = threading.Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                if next(left, None) is None:
+                    return
+            run(HELD)
+
+    began = time.perf_counter()
+    threads = [threading.Thread(target=work) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return count / (time.perf_counter() - began)
+
+
+def memory(pid: int) -> float:
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
+
+
+def idle(reps: int, cold: bool) -> None:
+    latency("a process that does nothing", ["/bin/true"], reps)
+    latency("sbatch", HELD, reps)
+    latency("squeue, empty or nearly", ["squeue", "-u", "nobody"], reps)
+    latency("sinfo", ["sinfo"], reps)
+    latency("scontrol show config", ["scontrol", "show", "config"], reps)
+    latency("scontrol show hostnames", ["scontrol", "show", "hostnames", "n[1-4]"], reps)
+    if cold:
+        for name, argv in (("sbatch", HELD), ("squeue", ["squeue"]), ("sinfo", ["sinfo"]),
+                           ("scontrol", ["scontrol", "show", "config"])):  # fmt: skip
+            latency(f"{name}, cold", argv, max(5, reps // 4), SLURM_COMPAT_COLD="1")
+    run(["scancel", "-n", "fig"])
+    drain()
+
+
+def work(tiny: int) -> None:
+    began = time.perf_counter()
+    for _ in range(tiny):
+        run(TRIVIAL)
+    drain()
+    note(f"{tiny} trivial jobs to completion", tiny / (time.perf_counter() - began), "jobs/s")
+    note("sbatch --wait of a trivial job", statistics.median(run([*TRIVIAL, "--wait"]) for _ in range(5)) * 1000, "ms")
+    latency("srun true", ["srun", "-n1", "true"], 10)
+
+
+def full(jobs: int, reps: int, pid: int) -> None:
+    note("8 clients' sbatch", fill(1000, 8), "per s")
+    latency("squeue, 1,000 jobs", ["squeue"], reps // 2)
+    note("8 clients filling the queue", fill(jobs - 1000, 8), "per s")
+    latency(f"squeue, {jobs:,} jobs", ["squeue"], 10)
+    ids = output(["squeue", "-h", "-o", "%i"]).split()
+    latency(f"squeue -j one, {jobs:,} jobs", ["squeue", "-j", ids[5]], reps)
+    latency(f"scontrol show job one, {jobs:,} jobs", ["scontrol", "show", "job", ids[5]], reps)
+    latency(f"sbatch, {jobs:,} jobs", HELD, reps)
+    note(f"controller memory, {jobs:,} pending", memory(pid), "MiB")
+    began = time.perf_counter()
+    run(["scancel", "-n", "fig"])
+    note(f"scancel of all {jobs:,} by name", time.perf_counter() - began, "s")
+    drain()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=10000)
+    parser.add_argument("--tiny", type=int, default=500)
+    parser.add_argument("--reps", type=int, default=40)
+    parser.add_argument("--pid", type=int, required=True, help="the controller's")
+    parser.add_argument("--cold", action="store_true", help="without the warm host too")
+    args = parser.parse_args()
+    os.chdir(tempfile.mkdtemp(prefix="figures", dir="/tmp"))
+    idle(args.reps, args.cold)
+    work(args.tiny)
+    full(args.jobs, args.reps, args.pid)
+    json.dump(results, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
