@@ -50,9 +50,9 @@ def context_of_process(argv: list[str]) -> Context:
     from slurm_compat.cli.controller import connector
 
     # one that the caller closed is None: what would go there goes nowhere, as in a C program
-    sys.stdin = sys.stdin or open(os.devnull)
-    sys.stdout = sys.stdout or open(os.devnull, "w")
-    sys.stderr = sys.stderr or open(os.devnull, "w")
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # names, comments and paths are bytes to Slurm: what is not UTF-8 goes through unchanged
         stream.reconfigure(encoding="utf-8", errors="surrogateescape", line_buffering=False)  # type: ignore[union-attr]
