@@ -80,12 +80,14 @@ def available(key: str, there: Mapping[str, int]) -> int:
 
 
 def as_tres(some: Mapping[str, int], listed: Iterable[str] = ()) -> dict[str, int]:
-    """As TRES: {"gres/gpu": 2}; types of their own only where `listed` (AccountingStorageTRES) has them."""
-    names = dict.fromkeys(key.partition(":")[0] for key in some)
-    found = {f"gres/{name}": total(some, name) for name in names}
+    """As TRES: {"gres/gpu": 2}; only what is `listed` (AccountingStorageTRES), types of their own included."""
     wanted = set(listed)
+    found: dict[str, int] = {}
+    for name in dict.fromkeys(key.partition(":")[0] for key in some):
+        if f"gres/{name}" in wanted:
+            found[f"gres/{name}"] = total(some, name)
     for key, number in some.items():
-        if f"gres/{key}" in wanted:
+        if ":" in key and f"gres/{key}" in wanted:
             found[f"gres/{key}"] = number
     return found
 

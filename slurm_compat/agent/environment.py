@@ -19,6 +19,7 @@ BATCH_STEP = -5  # what SLURM_STEP_ID is in a batch script
 
 # Read from the submitted environment and then taken out of it, so that jobs don't hand them on.
 CONSUMED = ("SLURM_UMASK", "SLURM_GPUS_ON_NODE", "SLURM_JOB_GPUS")
+TASKS_KEEP = ("SLURM_UMASK", "SLURM_JOB_GPUS")  # a step's tasks find these of the job's own
 GPU_LISTS = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK", "GPU_DEVICE_ORDINAL")
 
 Launch = Mapping[str, Any]
@@ -89,19 +90,21 @@ def task_environment(
     node_rank: int,
     local_id: int,
     launch_address: str = "",
+    gpus: Sequence[str] | None = None,
 ) -> dict[str, str]:
     """One task's environment in a step: what srun sent, and what only the node can add.
 
     `layout` is the step's [[node, [ranks], cpus], …]; `node_rank` this node's place in it; `local_id` the task's place
-    on the node; `launch_address` where srun is. SLURM_TASK_PID is left empty for the task's own process to fill.
+    on the node; `launch_address` where srun is; `gpus` those of the node's that the step got, None: all.
+    SLURM_TASK_PID is left empty for the task's own process to fill.
     """
     node_name, ranks, cpus = layout[node_rank][:3]
     nodes = launch["nodes"]
     node = next((one for one in nodes if one["name"] == node_name), nodes[launch["rank"]])
-    env = {name: value for name, value in submitted.items() if not _consumed(name, keep=("SLURM_UMASK",))}
+    env = {name: value for name, value in submitted.items() if name in TASKS_KEEP or not _consumed(name)}
     env["SLURM_CLUSTER_NAME"] = launch["config"]["cluster_name"]
     env["SLURM_JOB_ID"] = env["SLURM_JOBID"] = str(launch["job"]["job_id"])
-    env.update(_gpus(node, step=True))
+    env.update(_gpus(node if gpus is None else {"gpus": gpus}, step=True))
     if launch_address:
         env["SLURM_LAUNCH_NODE_IPADDR"] = launch_address
     env.update(_identity(launch) | {"SLURM_CPUS_ON_NODE": str(cpus)})
@@ -121,8 +124,8 @@ def task_environment(
     return env
 
 
-def _consumed(name: str, keep: tuple[str, ...] = ()) -> bool:
-    return (name in CONSUMED or name.startswith("SLURM_RLIMIT_")) and name not in keep
+def _consumed(name: str) -> bool:
+    return name in CONSUMED or name.startswith("SLURM_RLIMIT_")
 
 
 def _from_request(launch: Launch) -> dict[str, str]:

@@ -46,10 +46,6 @@ class User:
             raise Refused(f"an agent of uid {os.geteuid()} can't run jobs of {user.name} (uid {user.uid})")
         return user
 
-    @property
-    def is_us(self) -> bool:
-        return os.geteuid() != 0 or self.uid == 0
-
     def become(self) -> None:
         """For good: groups, group, user."""
         if os.geteuid() == 0:
@@ -62,15 +58,16 @@ class User:
 def acting_as(user: User, umask: int = 0o022) -> Iterator[None]:
     """Open and make files with the user's own rights, and be ourselves again after."""
     before_mask = os.umask(umask)
-    before_groups = [] if user.is_us else os.getgroups()
-    if not user.is_us:
+    other = os.geteuid() == 0 and user.uid != 0
+    before_groups = os.getgroups() if other else []
+    if other:
         os.setgroups(user.groups)
         os.setegid(user.gid)
         os.seteuid(user.uid)
     try:
         yield
     finally:
-        if not user.is_us:
+        if other:
             os.seteuid(0)
             os.setegid(0)
             os.setgroups(before_groups)
@@ -209,9 +206,12 @@ def make_tmpdir(env: dict[str, str], default: str) -> list[str]:
         os.mkdir(wanted, 0o700)
         return []
     except FileExistsError:
-        if os.path.isdir(wanted):
+        if not os.path.isdir(wanted):
+            why = f"TMPDIR [{wanted}] is not a directory"
+        elif os.access(wanted, os.W_OK, effective_ids=True):
             return []
-        why = f"TMPDIR [{wanted}] is not a directory"
+        else:
+            why = f"TMPDIR [{wanted}] is not writeable"
     except (OSError, ValueError) as problem:
         why = f"Unable to create TMPDIR [{wanted}]: {getattr(problem, 'strerror', None) or problem}"
     env["TMPDIR"] = default

@@ -239,7 +239,8 @@ class Agent:
                 self.link.tell(name, **fields)
             else:
                 self.link.report(name, **{"time": int(time.time()), **fields})
-        if step.ended and self.steps.pop(step.step_id, None):
+        if step.ended and step.step_id in self.steps:
+            del self.steps[step.step_id]
             self.unwatch(step.fileno())
             step.close()
             # what its tasks left behind ends with it

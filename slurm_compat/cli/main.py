@@ -37,6 +37,8 @@ def run(ctx: Context) -> int:
             ctx.err(line)
         return problem.code
     except SlurmError as problem:
+        for note in problem.notes:
+            ctx.error(note)
         ctx.error(problem.text)
         return 1
     except ControllerDown as problem:

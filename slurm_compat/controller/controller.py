@@ -162,7 +162,7 @@ class Controller:
 
     def _terminate(self, change: Change, job: Job, effect: machine.Terminate) -> None:
         job_id = job.job_id
-        if not self.agents.terminate(job_id, effect.reason):
+        if not self.agents.terminate(change, job_id, effect.reason):
             # no agent to tell: Armada takes the pods away
             self._withdraw(change, job, machine.Withdraw(job.queue, job.job_set, tuple(job.placements), effect.reason))
         self.due.at(time.time() + self.conf.kill_wait + LINGER, "linger", job_id)

@@ -161,15 +161,19 @@ class Watchers:
         return sorted(concerned)
 
 
-def shown(terms: Iterable[Depend], any_of: bool) -> str:
-    """As squeue's %E has it: afterok:7(unfulfilled),singleton(unfulfilled)."""
-    return ("?" if any_of else ",").join(_shown(term) for term in terms)
+def shown(terms: Iterable[Depend], any_of: bool, table: Table) -> str:
+    """As squeue's %E has it: afterok:7(unfulfilled),singleton(unfulfilled), afterany:9_*(unfulfilled) for an array."""
+    return ("?" if any_of else ",").join(_shown(term, table) for term in terms)
 
 
-def _shown(term: Depend) -> str:
+def _shown(term: Depend, table: Table) -> str:
     state = "failed" if term.failed else "unfulfilled"
     if term.kind == "singleton":
         return f"singleton({state})"
-    task = f"_{term.task_id}" if term.task_id is not None else ""
+    task = ""
+    if term.task_id is not None:
+        task = f"_{term.task_id}"
+    elif term.job_id in table.tasks or table.record_of(term.job_id) is not None:
+        task = "_*"
     delay = f"+{term.delay}" if term.delay else ""
     return f"{term.kind}:{term.job_id}{task}{delay}({state})"

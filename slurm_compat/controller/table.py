@@ -136,10 +136,9 @@ class Table:
         return iter(self.steps.get(job.db_index, {}).values())
 
     def tasks_waiting(self, record: Job) -> str:
-        """array_task_string of a record: the tasks in it, and those handed to Armada that have not started."""
+        """array_task_string of a record, without the throttle: the tasks in it, and those handed to Armada that have not started."""
         folded = self.folded.get(record.array_job_id)
-        throttle = record.array_max_tasks
         if not folded:
-            return taskids.show_ranges(record.array_ranges, throttle)
-        return taskids.show(sorted({*taskids.each(record.array_ranges), *folded}), throttle)
+            return taskids.show_ranges(record.array_ranges)
+        return taskids.show(sorted({*taskids.each(record.array_ranges), *folded}))
 

@@ -372,11 +372,15 @@ TEXT: dict[int, str] = {
 
 
 class SlurmError(Exception):
-    """A call the controller refused. `number` is Slurm's; `text` what a user reads after the command's own words."""
+    """A call the controller refused. `number` is Slurm's; `text` what a user reads after the command's own words.
 
-    def __init__(self, number: int, text: str = "") -> None:
+    `notes`: lines that a command prints before that one, each as an error of its own.
+    """
+
+    def __init__(self, number: int, text: str = "", notes: Iterable[str] = ()) -> None:
         self.number = number
         self.text = text or TEXT.get(number, f"Unknown error {number}")
+        self.notes = list(notes)
         super().__init__(self.text)
 
 

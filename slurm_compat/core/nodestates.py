@@ -1,7 +1,8 @@
 """What Slurm calls a node's state: the words of sinfo, scontrol and --states, from a base state and flags.
 
 A node is UNKNOWN, DOWN, IDLE, MIXED, ALLOCATED, FUTURE or ERROR, with any number of flags; users see one word, which a
-flag may replace, and one character behind it for a flag that does not. Source: sinfo(1), NODE STATE CODES; observed on 26.05.
+flag may replace, and one character behind it for a flag that does not. Source: sinfo(1), NODE STATE CODES; observed on
+26.05.
 """
 
 from __future__ import annotations

@@ -104,9 +104,10 @@ class Engine:
         # only now: two items of one request with the same client id are two jobs, as they are in Armada
         claimed = {(queue, client_id): job_id for _, client_id, job_id, _ in batch.client_ids}
         self._submitting.update(claimed)
-        self._add_events(
-            batch, now, [pair for job in jobs for pair in ((job, events.submitted(job, now)), (job, events.message("queued", job, now)))]
-        )  # fmt: skip
+        first: list[tuple[Job, Any]] = []
+        for job in jobs:
+            first += [(job, events.submitted(job, now)), (job, events.message("queued", job, now))]
+        self._add_events(batch, now, first)
         try:
             await self._write_and_wait(batch)
         finally:
@@ -267,9 +268,7 @@ class Engine:
         elif kind == "ended":
             self._ended(frame)
         elif kind == "not_started":
-            self.scheduler.pod_not_started(
-                frame["job_id"], frame["run_id"], frame["reason"], self._now(), self._out
-            )
+            self.scheduler.pod_not_started(frame["job_id"], frame["run_id"], frame["reason"], self._now(), self._out)
         self._touch()
 
     def _ended(self, frame: dict[str, Any]) -> None:

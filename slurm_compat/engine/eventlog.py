@@ -195,7 +195,7 @@ class EventLog:
 
     def job_ids_of_clients(self, queue: str, client_ids: Iterable[str]) -> dict[str, str]:
         """client id: the job that it was first used for."""
-        found = {}
+        found: dict[str, str] = {}
         wanted = [client_id for client_id in client_ids if client_id]
         for start in range(0, len(wanted), 500):
             part = wanted[start : start + 500]
@@ -277,13 +277,14 @@ def prune(connection: sqlite3.Connection, now: float) -> bool:
     if first is not None:
         floor = last - MAX_EVENTS
         rows = connection.execute(
-            "DELETE FROM events WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT ?) AND (created < ? OR seq <= ?)",
+            "DELETE FROM events WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT ?) "
+            "AND (created < ? OR seq <= ?)",
             (PRUNE_CHUNK, now - RETENTION, floor),
         )
         deleted = max(deleted, rows.rowcount)
     old = connection.execute(
-        "SELECT job_id FROM jobs JOIN states USING (job_id) WHERE rowid IN (SELECT rowid FROM jobs ORDER BY rowid LIMIT ?) "
-        "AND submitted < ? AND live = 0",
+        "SELECT job_id FROM jobs JOIN states USING (job_id) "
+        "WHERE jobs.rowid IN (SELECT rowid FROM jobs ORDER BY rowid LIMIT ?) AND submitted < ? AND live = 0",
         (PRUNE_CHUNK, now - RETENTION),
     ).fetchall()
     if old:

@@ -63,8 +63,8 @@ def lease_returned(job: Job, run: Run, now: float, reason: str) -> Any:
 
 
 def failed(
-    job: Job, run: Run | None, now: float, reason: str, cause: str = "Error", containers: list[dict[str, Any]] | None = None,
-    category: str = "", subcategory: str = "",
+    job: Job, run: Run | None, now: float, reason: str, cause: str = "Error",
+    containers: list[dict[str, Any]] | None = None, category: str = "", subcategory: str = "",
 ) -> Any:  # fmt: skip
     """`containers`: dicts of name, exit_code, reason, message, cause."""
     event = message("failed", job, now, reason=reason, cause=OUTCOMES[cause])

@@ -1,4 +1,4 @@
-"""The engine's end of the kubelet's socket: lines of JSON. Starts the kubelet when none answers, and again if it dies."""
+"""The engine's end of the kubelet's socket: lines of JSON. Starts the kubelet when none answers."""
 
 from __future__ import annotations
 

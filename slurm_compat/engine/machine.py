@@ -24,7 +24,7 @@ def this_machine(state: str) -> Machine:
 
 
 def gpu_model() -> str:
-    """The first GPU's model as a GRES type is written: "NVIDIA A100-SXM4" is a100-sxm4. "" when the driver does not say."""
+    """The first GPU's model as a GRES type: "NVIDIA A100-SXM4" is a100-sxm4. "" when the driver does not say."""
     for path in sorted(glob.glob("/proc/driver/nvidia/gpus/*/information")):
         try:
             with open(path, encoding="utf-8", errors="replace") as file:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import fcntl
 import gc
 import json
 import logging
@@ -26,9 +25,9 @@ from slurm_compat.core.cluster import ClusterConf, cluster_conf
 from slurm_compat.core.errors import BadValue
 from slurm_compat.engine import service
 from slurm_compat.engine.engine import Engine
+from slurm_compat.engine.lock import Locked, take_lock
 from slurm_compat.engine.machine import this_machine
-from slurm_compat.engine.nodes import Node, is_open, nodes_of, with_state
-from slurm_compat.engine.procs import start_time
+from slurm_compat.engine.nodes import Node, is_open, nodes_of
 
 NODE_STATES = "node-states.json"  # {node: state}: what the controller set since the cluster file was written
 
@@ -63,19 +62,6 @@ def prepared_state(path: str) -> str:
     return state
 
 
-def take_lock(state: str, name: str) -> int:
-    """The descriptor of a lock held until we end; our pid and start time stand beside it. Raises CannotStart."""
-    lock = os.open(os.path.join(state, "run", f"{name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise CannotStart(f"another {name} is running with the state folder {state}") from None
-    with open(os.path.join(state, "run", f"{name}.pid"), "w", encoding="ascii") as file:
-        file.write(f"{os.getpid()} {start_time(os.getpid())}\n")
-    return lock
-
-
 def node_states(state: str) -> dict[str, str]:
     """The states that were set at run time, {} when none were."""
     try:
@@ -89,27 +75,26 @@ def node_states(state: str) -> dict[str, str]:
     return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
-def nodes_now(conf: ClusterConf, state: str) -> list[Node]:
-    states = node_states(state)
+def configured(conf: ClusterConf, state: str) -> list[Node]:
     try:
-        nodes = nodes_of(conf, this_machine(state))
+        return nodes_of(conf, this_machine(state))
     except BadValue as problem:
         raise CannotStart(f"cluster file: {problem}") from None
-    return [with_state(node, states[node.name]) if node.name in states else node for node in nodes]
 
 
-async def serve(nodes: Sequence[Node], state: str, principal: str) -> None:
+async def serve(nodes: Sequence[Node], state: str, owner: str) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    engine = Engine(nodes, state, principal)
-    configured = {node.name: node.schedulable for node in nodes}
+    engine = Engine(nodes, state, owner)
 
-    def reread() -> None:
-        engine.set_nodes({**configured, **{name: is_open(value) for name, value in node_states(state).items()}})
+    def read_states() -> None:
+        changed = {name: is_open(value) for name, value in node_states(state).items()}
+        engine.set_nodes({**{node.name: node.schedulable for node in nodes}, **changed})
 
-    loop.add_signal_handler(signal.SIGHUP, reread)
+    read_states()
+    loop.add_signal_handler(signal.SIGHUP, read_states)
     server = listening(engine)
     await server.start()
     os.chmod("run/engine.sock", 0o600)
@@ -134,12 +119,21 @@ def listening(engine: Engine) -> Any:
         os.umask(mask)
 
 
+def principal() -> str:
+    """Who we act for: the socket lets in nobody but our own user."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="slurm_compat.engine", description="The embedded engine.")
     parser.add_argument("cluster_file", nargs="?", metavar="CLUSTER_FILE")
     parser.add_argument("--state", metavar="DIR", help="state folder; default: StateSaveLocation of the cluster file")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    os.umask(0o077)  # job tokens stand in the log's specs
     try:
         conf = read_conf(options.cluster_file)
         place = options.state or conf.state_save_location
@@ -147,11 +141,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise CannotStart("no state folder: give --state DIR, or StateSaveLocation in the cluster file")
         state = prepared_state(place)
         lock = take_lock(state, "engine")
-        nodes = nodes_now(conf, state)
-    except CannotStart as problem:
+        nodes = configured(conf, state)
+    except (CannotStart, Locked) as problem:
         print(f"slurm_compat.engine: error: {problem}", file=sys.stderr)
         return 1
     os.chdir(state)  # so that the socket's path is short, however long the folder's is
-    asyncio.run(serve(nodes, state, pwd.getpwuid(os.getuid()).pw_name))
+    asyncio.run(serve(nodes, state, principal()))
     os.close(lock)
     return 0

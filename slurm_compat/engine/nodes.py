@@ -18,7 +18,9 @@ DISK = "ephemeral-storage"
 GRES_PREFIX = "slurm-compat/"  # a GRES that is no GPU is an extended resource of this name
 CLOSED = frozenset({"DOWN", "DRAIN", "FAIL", "FAILING", "FUTURE"})  # states that take no new work
 
-_GRES = re.compile(r"^(?P<name>[A-Za-z_]\w*)(?::(?P<type>[A-Za-z_][\w.-]*))?(?::(?:no_consume:)?(?P<count>\d+[kKmM]?))?")
+_GRES = re.compile(
+    r"^(?P<name>[A-Za-z_]\w*)(?::(?P<type>[A-Za-z_][\w.-]*))?(?::(?:no_consume:)?(?P<count>\d+[kKmM]?))?"
+)
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,6 @@ def node_of(name: str, entry: NodeConf, conf: ClusterConf, machine: Machine, ind
 def is_open(state: str) -> bool:
     """Whether a node in this state of the cluster file ("DOWN", "IDLE+DRAIN") takes new pods."""
     return not CLOSED & set(re.split(r"[+,]", state.upper()))
-
-
-def with_state(node: Node, state: str) -> Node:
-    return replace(node, schedulable=is_open(state))
 
 
 def gres_of(text: str) -> list[tuple[str, str, int]]:

@@ -70,7 +70,9 @@ class Pool:
         if len(shapes) == 1:
             first = next((name for name in self.allowed(shapes[0]) if self.fits_on(shapes[0], name)), None)
             return None if first is None else [first]
-        return self._together([[n for n in self.allowed(shape) if self.fits_on(shape, n)] for shape in shapes], uniformity)
+        return self._together(
+            [[n for n in self.allowed(shape) if self.fits_on(shape, n)] for shape in shapes], uniformity
+        )
 
     def could_ever(self, shapes: Sequence[Shape], uniformity: str = "") -> bool:
         """Whether the empty cluster would take them. Nodes that are down or drained count: they may come back."""

@@ -99,7 +99,9 @@ def value_from(variable: Any, spec: Any, container: Any, run: Run, node: Node) -
         amounts = container.resources.limits if kind == "limits" else container.resources.requests
         divisor = milli(source.resourceFieldRef.divisor.string or "1") or 1000
         return str(-(-milli(amounts[name].string) // divisor)) if name in amounts else "0"
-    raise CannotRun(f"variable {variable.name}: secrets and config maps need a Kubernetes cluster; give the value itself")
+    raise CannotRun(
+        f"variable {variable.name}: secrets and config maps need a Kubernetes cluster; give the value itself"
+    )
 
 
 def field_value(path: str, spec: Any, run: Run, node: Node) -> str:
@@ -119,7 +121,7 @@ def field_value(path: str, spec: Any, run: Run, node: Node) -> str:
     }
     if path not in fields:
         raise CannotRun(f"field {path} is none that a variable can refer to")
-    return fields[path]
+    return str(fields[path])
 
 
 def expanded(text: str, environment: dict[str, str]) -> str:
@@ -127,5 +129,3 @@ def expanded(text: str, environment: dict[str, str]) -> str:
     if "$" not in text:
         return text
     return _REFERENCE.sub(lambda m: "$" if m[1] is None else environment.get(m[1], m[0]), text)
-
-

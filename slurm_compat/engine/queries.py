@@ -80,7 +80,7 @@ def detail_message(job_id: str, detail: Detail, with_spec: bool, with_runs: bool
 
 def run_message(job_id: str, run: Run) -> Any:
     message = job_pb2.JobRunDetails(
-        run_id=run.run_id, job_id=job_id, state=RUN_STATE[run.state], cluster=events.CLUSTER_ID, node=run.node
+        run_id=run.run_id, job_id=job_id, state=run_state(run.state), cluster=events.CLUSTER_ID, node=run.node
     )
     for name in ("leased", "pending", "started", "finished"):
         moment = getattr(run, name)
@@ -116,3 +116,5 @@ def active_queues(engine: Engine) -> list[str]:
     return sorted({job.queue for job in engine.scheduler.jobs.values() if job.state in HAS_RUN or job.state == QUEUED})
 
 
+def run_state(state: int) -> Any:
+    return RUN_STATE[state]

@@ -14,7 +14,19 @@ from slurm_compat.engine import events
 from slurm_compat.engine.backlog import Backlog, Group, Unit
 from slurm_compat.engine.fairness import Shares
 from slurm_compat.engine.jobs import (
-    CANCELLED, FAILED, HAS_RUN, LEASED, LIVE, PENDING, PREEMPTED, QUEUED, REJECTED, RUNNING, SUCCEEDED, Job, Run,
+    CANCELLED,
+    FAILED,
+    HAS_RUN,
+    LEASED,
+    LIVE,
+    PENDING,
+    PREEMPTED,
+    QUEUED,
+    REJECTED,
+    RUNNING,
+    SUCCEEDED,
+    Job,
+    Run,
 )  # fmt: skip
 from slurm_compat.engine.nodes import DISK, GPU, GRES_PREFIX
 from slurm_compat.engine.place import Pool
@@ -117,14 +129,16 @@ class Scheduler:
         if len(members) < job.gang.cardinality:
             return None
         if any(member.id in self._units for member in members.values()):
-            return self._units[job.id] if job.id in self._units else None
+            return self._units.get(job.id)
         return self._queue(list(members.values()))
 
     def _gang_fault(self, members: dict[str, Job]) -> str:
         first = next(iter(members.values()))
         assert first.gang is not None
         if len(members) > first.gang.cardinality:
-            return f"gang {first.gang.id} has {len(members)} jobs, more than its cardinality of {first.gang.cardinality}"
+            return (
+                f"gang {first.gang.id} has {len(members)} jobs, more than its cardinality of {first.gang.cardinality}"
+            )
         if any(member.state in HAS_RUN for member in members.values()):
             return f"gang {first.gang.id} already has running jobs"
         if any(member.gang != first.gang for member in members.values()):
@@ -184,7 +198,10 @@ class Scheduler:
 
     def _reject(self, job: Job, now: float, out: Outcome, reason: str) -> None:
         job.error = reason
-        out.event(job, events.failed(job, None, now, reason, cause="Rejected", category="internal", subcategory="job-rejected"))
+        out.event(
+            job,
+            events.failed(job, None, now, reason, cause="Rejected", category="internal", subcategory="job-rejected"),
+        )
         self._finish(job, REJECTED, now)
 
     # jobs are placed
@@ -292,7 +309,7 @@ class Scheduler:
         self._finish(job, FAILED, at)
 
     def pod_not_started(self, job_id: str, run_id: str, reason: str, now: float, out: Outcome) -> None:
-        """The kubelet could not start it: the lease comes back, and the job is queued again up to MAX_ATTEMPTS times."""
+        """The kubelet could not start it: the lease comes back; the job is tried up to MAX_ATTEMPTS times."""
         self.pod_gone(run_id)
         job = self.jobs.get(job_id)
         if job is None or job.run is None or job.run.run_id != run_id or job.state not in HAS_RUN:
@@ -338,7 +355,8 @@ class Scheduler:
             out.event(
                 job,
                 events.message(
-                    "preempted", job, now, cluster_id=events.CLUSTER_ID, run_id=job.run.run_id, reason=text, requestor=requestor
+                    "preempted", job, now, cluster_id=events.CLUSTER_ID, run_id=job.run.run_id, reason=text,
+                    requestor=requestor,
                 ),
             )  # fmt: skip
             job.run.error = text

@@ -10,7 +10,12 @@ from typing import Any, NoReturn
 
 import grpc
 from armada_client.armada import (
-    event_pb2_grpc, health_pb2, job_pb2, job_pb2_grpc, submit_pb2, submit_pb2_grpc,
+    event_pb2_grpc,
+    health_pb2,
+    job_pb2,
+    job_pb2_grpc,
+    submit_pb2,
+    submit_pb2_grpc,
 )  # fmt: skip
 from google.protobuf.empty_pb2 import Empty
 
@@ -141,7 +146,7 @@ class QueueCalls:
         yield submit_pb2.StreamingQueueMessage(end=submit_pb2.EndMarker())
 
 
-class QueueService(QueueCalls, submit_pb2_grpc.QueueServiceServicer):
+class QueueService(QueueCalls, submit_pb2_grpc.QueueServiceServicer):  # type: ignore[misc]
     @answered
     async def CordonQueue(self, request: Any) -> Any:
         await self._cordon(request.name, True)
@@ -179,7 +184,7 @@ class QueueService(QueueCalls, submit_pb2_grpc.QueueServiceServicer):
         return [job for job in jobs if job.queue == name and (not len(classes) or job.shape.priority_class in classes)]
 
 
-class Submit(QueueCalls, Health, submit_pb2_grpc.SubmitServicer):
+class Submit(QueueCalls, Health, submit_pb2_grpc.SubmitServicer):  # type: ignore[misc]
     @answered
     async def SubmitJobs(self, request: Any) -> Any:
         if request.queue and request.queue not in self.engine.queues:
@@ -242,15 +247,13 @@ def states_of_filter(states: Any) -> frozenset[int]:
     if not wanted:
         return HAS_RUN | {QUEUED}
     if (PENDING in wanted) != (RUNNING in wanted):
-        raise Refused(
-            grpc.StatusCode.UNKNOWN, "unsupported state filter: PENDING and RUNNING must be given together"
-        )
+        raise Refused(grpc.StatusCode.UNKNOWN, "unsupported state filter: PENDING and RUNNING must be given together")
     chosen = HAS_RUN if PENDING in wanted else frozenset()
     # Armada takes any other state for QUEUED, its zero value
     return chosen | {QUEUED} if wanted - {PENDING, RUNNING} else chosen
 
 
-class Event(Health, event_pb2_grpc.EventServicer):
+class Event(Health, event_pb2_grpc.EventServicer):  # type: ignore[misc]
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
@@ -280,7 +283,7 @@ class Event(Health, event_pb2_grpc.EventServicer):
             yield message
 
 
-class Jobs(job_pb2_grpc.JobsServicer):
+class Jobs(job_pb2_grpc.JobsServicer):  # type: ignore[misc]
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
@@ -326,5 +329,3 @@ def server(engine: Engine, address: str) -> Any:
     job_pb2_grpc.add_JobsServicer_to_server(Jobs(engine), made)
     made.add_insecure_port(address)
     return made
-
-

@@ -1,4 +1,4 @@
-"""What a pod asks of a node: amounts, labels, affinity. Equal shapes fit alike, so a shape is the key of the skip-cache."""
+"""What a pod asks of a node: amounts, labels, affinity. Equal shapes fit alike: a shape is the skip-cache's key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What SubmitJobs checks before it takes anything: rules in Armada's order, the first failure refuses the whole request.
+"""What SubmitJobs checks before it takes anything: rules in Armada's order; the first failure refuses it all.
 
 Source: Armada's submit request validators; the limits are those of its shipped configuration.
 """
@@ -27,7 +27,9 @@ PRIORITY_CLASSES: dict[str, tuple[int, bool]] = {
     "armada-preemptible": (1000, True),
 }
 DEFAULT_PRIORITY_CLASS = "armada-default"
-ALLOWED_PRIORITY_CLASSES = frozenset({*PRIORITY_CLASSES, "armada-resilient"})  # the last is allowed, yet nowhere defined
+ALLOWED_PRIORITY_CLASSES = frozenset(
+    {*PRIORITY_CLASSES, "armada-resilient"}
+)  # the last is allowed, yet nowhere defined
 
 
 class Invalid(ValueError):
@@ -107,7 +109,9 @@ def has_one_pod(item: Any) -> None:
 def pod_is_small(item: Any) -> None:
     size = pod_of(item).ByteSize()
     if size > MAX_POD_SPEC:
-        raise Invalid(f"pod spec has a size of {size} bytes which is greater than the maximum allowed size of {MAX_POD_SPEC}")
+        raise Invalid(
+            f"pod spec has a size of {size} bytes which is greater than the maximum allowed size of {MAX_POD_SPEC}"
+        )
 
 
 def affinity_is_required(item: Any) -> None:
@@ -122,7 +126,9 @@ def affinity_is_required(item: Any) -> None:
             try:
                 term_of(term)
             except BadExpression as problem:
-                raise Invalid(f"invalid RequiredDuringSchedulingIgnoredDuringExecution node affinity: {problem}") from None
+                raise Invalid(
+                    f"invalid RequiredDuringSchedulingIgnoredDuringExecution node affinity: {problem}"
+                ) from None
 
 
 def resources_are_exact(item: Any) -> None:
@@ -195,7 +201,9 @@ def ports_are_unique(item: Any) -> None:
 
 def client_id_is_short(item: Any) -> None:
     if len(item.client_id) > MAX_CLIENT_ID:
-        raise Invalid(f"client id of length {len(item.client_id)} is greater than max allowed length of {MAX_CLIENT_ID}")
+        raise Invalid(
+            f"client id of length {len(item.client_id)} is greater than max allowed length of {MAX_CLIENT_ID}"
+        )
 
 
 def price_band_is_known(item: Any) -> None:

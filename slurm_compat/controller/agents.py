@@ -1,0 +1,292 @@
+"""The links of agents: who is there, what each is told, what each tells. See docs/architecture.md, Agent link.
+
+A job runs when the agents of all its pods are there. What an agent reports is acknowledged once the store has it, so an
+agent that outlives this process says again what was not kept.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from slurm_compat.controller import arrays, launching, stepkeeping
+from slurm_compat.controller.jobs import Job
+from slurm_compat.controller.machine import Event
+from slurm_compat.core.calls import AgentHello
+from slurm_compat.core.errors import ACCESS_DENIED, INVALID_JOB_ID, SlurmError
+from slurm_compat.core.hostlist import compress
+from slurm_compat.core.states import COMPLETING, PENDING
+from slurm_compat.store.changes import Change
+
+if TYPE_CHECKING:
+    from slurm_compat.controller.controller import Controller
+
+log = logging.getLogger(__name__)
+
+
+class Link:
+    """One agent's connection. `send` takes a message; `close` ends the connection."""
+
+    def __init__(self, hello: AgentHello, send: Callable[[dict[str, Any]], None], close: Callable[[], None]) -> None:
+        self.hello = hello
+        self.send = send
+        self.close = close
+        self.node = hello.node
+        self.run: Run | None = None
+
+
+class Run:
+    """One attempt of a job, and its agents by the rank of their pods."""
+
+    def __init__(self, job_id: int, attempt: int, db_index: int) -> None:
+        self.job_id = job_id
+        self.attempt = attempt
+        self.db_index = db_index  # of the run of the job that this attempt became
+        self.links: dict[int, Link] = {}
+        self.batch_over = False
+        self.ending = ""  # reason, once terminate was said
+        self.step_listeners: dict[str, Callable[[dict[str, Any]], None]] = {}  # step id: the srun that made it
+
+
+class Agents:
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self.runs: dict[int, Run] = {}  # by job id
+
+    # coming and going
+
+    def hello(self, link: Link) -> None:
+        """An agent says who it is. Raises SlurmError when it is nobody's, and sends `bye` when its time is over."""
+        hello = link.hello
+        job = self._controller.table.jobs.get(hello.job_id)
+        if job is None:
+            raise SlurmError(INVALID_JOB_ID)
+        if hello.restart != job.attempt:
+            link.send({"msg": "bye"})  # a pod that was taken back, but came up all the same
+            return
+        if not job.token or hello.token != job.token:
+            raise SlurmError(ACCESS_DENIED)
+        over = job.is_final and COMPLETING not in job.flags
+        if over or (job.state == PENDING and not job.staged and COMPLETING not in job.flags):
+            link.send({"msg": "bye"})
+            return
+        run = self.runs.get(job.job_id)
+        if run is None or run.attempt != job.attempt:
+            run = self.runs[job.job_id] = Run(job.job_id, job.attempt, job.db_index)
+            batch = self._controller.table.steps.get(job.db_index, {}).get("batch")
+            run.batch_over = batch is not None and batch.end_time != 0
+        link.run = run
+        run.links[hello.rank] = link
+        if COMPLETING in job.flags:
+            link.send(self._terminate_message(run.ending or _reason_of(job)))
+        elif job.state == PENDING:
+            if len(run.links) >= len(job.shape.members):
+                self._start(job, run)
+        else:
+            self._controller.spawn(self._launch(job.job_id, run, [link]))
+
+    def gone(self, link: Link) -> None:
+        """The connection ended. The agent may dial again; if it can't, Armada tells of its pod."""
+        run = link.run
+        if run is not None and run.links.get(link.hello.rank) is link:
+            del run.links[link.hello.rank]
+
+    def abandon(self, job_id: int, attempt: int) -> None:
+        """This attempt is over or was taken back: agents that are there, or come, may go."""
+        run = self.runs.get(job_id)
+        if run is not None and run.attempt == attempt:
+            del self.runs[job_id]
+            for link in list(run.links.values()):
+                link.send({"msg": "bye"})
+
+    def give_up(self, job_id: int) -> None:
+        run = self.runs.pop(job_id, None)
+        if run is not None:
+            for link in list(run.links.values()):
+                link.close()
+
+    # starting
+
+    def _start(self, job: Job, run: Run) -> None:
+        """All agents are there: the job runs."""
+        controller = self._controller
+        now = controller.now()
+        change = Change()
+        if job.is_array_record:
+            job, _ = arrays.split(job, job.array_ranges[0][0], job.job_id, job.db_index)
+        links = controller.cluster_order(list(run.links.values()))
+        members = job.shape.members
+        grants = []
+        for link in links:
+            member = members[min(link.hello.rank, len(members) - 1)]
+            grants.append((link.node, member.cpus, member.memory_mib, controller.gres_of(job, member, link)))
+        job.resources = [tuple(entry) for entry in controller.cluster.allocate(job.job_id, grants, job.request.licenses)]
+        job.addresses = [link.hello.address for link in links]
+        job.nodes = compress([link.node for link in links])
+        job.node_count = len(links)
+        job.cpus = sum(entry[1] for entry in job.resources)
+        job.licenses_allocated = job.request.licenses
+        job.tres_alloc_str = controller.tres_alloc(job)
+        run.db_index = job.db_index
+        job = controller.apply(job, Event("started", now), change)
+        stepkeeping.begin(controller, job, change)
+        controller.staging.left(job.job_id, job.queue)
+        controller.wake_dependents(job)
+        controller.tell(change, job.job_id, {"event": "started"})
+        controller.count("started")
+        job_id = job.job_id
+        controller.commit(change, lambda: controller.spawn(self._launch(job_id, run, links)))
+        controller.pump_soon()
+
+    async def _launch(self, job_id: int, run: Run, links: list[Link]) -> None:
+        controller = self._controller
+        job = controller.table.jobs.get(job_id)
+        if job is None or not job.is_running:
+            return
+        script = await controller.text(job.script)
+        environment = await controller.text(job.environment)
+        job = controller.table.jobs.get(job_id)
+        if job is None or not job.is_running or job.attempt != run.attempt:
+            return
+        packet = launching.packet(controller, job, script, environment)
+        ranks = {entry[0]: rank for rank, entry in enumerate(job.resources)}
+        for link in links:
+            link.send(packet | {"rank": ranks.get(link.node, 0)})
+
+    # telling
+
+    def terminate(self, change: Change, job_id: int, reason: str) -> bool:
+        """End the job's processes; False when no agent is there to be told."""
+        run = self.runs.get(job_id)
+        if run is None or not run.links:
+            return False
+        run.ending = run.ending or reason
+        change.then.append(lambda: self._send(run, self._terminate_message(reason)))
+        return True
+
+    def _terminate_message(self, reason: str) -> dict[str, Any]:
+        return {"msg": "terminate", "reason": reason, "text": "", "kill_wait": self._controller.conf.kill_wait}
+
+    def _send(self, run: Run, message: dict[str, Any]) -> None:
+        for link in list(run.links.values()):
+            link.send(message)
+
+    def tell(self, job_id: int, message: dict[str, Any], nodes: list[str] | None = None) -> bool:
+        """Say it to the job's agents, or to those on some nodes; False when none is there."""
+        run = self.runs.get(job_id)
+        if run is None:
+            return False
+        told = False
+        for link in list(run.links.values()):
+            if nodes is None or link.node in nodes:
+                link.send(message)
+                told = True
+        return told
+
+    # hearing
+
+    def heard(self, link: Link, message: dict[str, Any]) -> None:
+        """A message of an agent. What carries `seq` is acknowledged when durable; nonsense is acknowledged, too."""
+        name = message.get("msg")
+        change = Change()
+        job = self._controller.table.jobs.get(link.hello.job_id)
+        run = link.run
+        if job is not None and run is not None and isinstance(name, str) and name in HEARD:
+            try:
+                HEARD[name](self, link, run, job, message, change)
+            except (KeyError, TypeError, ValueError, IndexError) as problem:
+                log.warning("job %d: the agent's %s makes no sense: %r", link.hello.job_id, name, problem)
+        seq = message.get("seq")
+        if not change:
+            if seq is not None:
+                # what is already so may still be on its way to the disk: an empty change waits for it
+                change.then.append(lambda: link.send({"msg": "ack", "seq": seq}))
+                self._controller.commit(change)
+            return
+        if seq is not None:
+            change.then.insert(0, lambda: link.send({"msg": "ack", "seq": seq}))
+        self._controller.commit(change)
+
+    def _batch_started(self, link: Link, run: Run, job: Job, message: dict[str, Any], change: Change) -> None:
+        stepkeeping.batch_started(self._controller, run.db_index, link.node, int(message["pid"]), change)
+
+    def _batch_ended(self, link: Link, run: Run, job: Job, message: dict[str, Any], change: Change) -> None:
+        if run.batch_over:
+            return
+        run.batch_over = True
+        controller = self._controller
+        status = int(message["status"])
+        reason = str(message.get("reason") or "")
+        at = int(message.get("time") or controller.now())
+        stepkeeping.batch_ended(controller, run.db_index, status, reason, at, message.get("usage"), change)
+        if COMPLETING not in job.flags:
+            known = "" if reason in ("CANCELLED",) else reason
+            job = controller.apply(job, Event("ended", at, status, known, str(message.get("error") or "")), change)
+        elif job.is_final:
+            job = controller.apply(job, Event("ended", at, status), change)
+        self.finish_if_over(job.job_id, change)
+
+    def _step_started(self, link: Link, run: Run, job: Job, message: dict[str, Any], change: Change) -> None:
+        step = stepkeeping.started(self._controller, run.db_index, link.node, message, change)
+        if step is not None:
+            self._pass_on(run, step.step_id, link, message)
+
+    def _step_ended(self, link: Link, run: Run, job: Job, message: dict[str, Any], change: Change) -> None:
+        step_id = str(message["step_id"])
+        self._pass_on(run, step_id, link, message)
+        step = stepkeeping.tasks_ended(self._controller, job, run.db_index, message, change)
+        if step is not None and step.end_time:
+            self.step_over(run, step.step_id, step.exit_code, change)
+
+    def step_over(self, run: Run, step_id: str, exit_code: int, change: Change) -> None:
+        listener = run.step_listeners.pop(step_id, None)
+        if listener is not None:
+            change.then.append(lambda: listener({"event": "done", "exit_code": exit_code}))
+        change.then.append(lambda: self._controller.step_freed(run.job_id))
+        self.finish_if_over(run.job_id, change)
+
+    def _pass_on(self, run: Run, step_id: str, link: Link, message: dict[str, Any]) -> None:
+        listener = run.step_listeners.get(step_id)
+        if listener is not None:
+            told = {key: value for key, value in message.items() if key != "seq"}
+            listener({"event": "agent", "node": link.node, "message": told})
+
+    def _usage(self, link: Link, run: Run, job: Job, message: dict[str, Any], change: Change) -> None:
+        stepkeeping.sampled(self._controller, run.db_index, message)
+
+    def _extern_ended(self, link: Link, run: Run, job: Job, message: dict[str, Any], change: Change) -> None:
+        stepkeeping.extern_ended(self._controller, run.db_index, message, change)
+
+    def finish_if_over(self, job_id: int, change: Change) -> None:
+        """The job is ending and nothing of it runs any more: agents may go, the job is complete."""
+        controller = self._controller
+        job = controller.table.jobs.get(job_id)
+        run = self.runs.get(job_id)
+        if job is None or run is None or COMPLETING not in job.flags:
+            return
+        if job.request.batch and not run.batch_over:
+            return
+        if stepkeeping.any_running(controller, run.db_index):
+            if not run.ending:
+                run.ending = "CANCELLED"
+                change.then.append(lambda: self._send(run, self._terminate_message("CANCELLED")))
+            return
+        stepkeeping.close_all(controller, run.db_index, controller.now(), change)
+        change.then.append(lambda: self._send(run, {"msg": "bye"}))
+        self.runs.pop(job_id, None)
+        controller.apply(job, Event("all gone", controller.now()), change)
+
+
+def _reason_of(job: Job) -> str:
+    return {"TIMEOUT": "TIME LIMIT", "PREEMPTED": "PREEMPTION", "NODE_FAIL": "NODE FAILURE"}.get(job.state, "CANCELLED")
+
+
+HEARD: dict[str, Callable[[Agents, Link, Run, Job, dict[str, Any], Change], None]] = {
+    "batch_started": Agents._batch_started,
+    "batch_ended": Agents._batch_ended,
+    "step_started": Agents._step_started,
+    "step_ended": Agents._step_ended,
+    "usage": Agents._usage,
+    "extern_ended": Agents._extern_ended,
+}

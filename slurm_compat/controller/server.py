@@ -1,0 +1,302 @@
+"""The controller's socket: frames in, calls made, answers out. One bad connection harms nobody else.
+
+A connection makes its calls one after another. Input is bounded: a frame beyond the wire's limit, or one that is not a
+call, closes the connection; arguments that don't check are an error answer. A reader who doesn't read is waited for
+between chunks of rows, never buffered without end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from slurm_compat.controller.submission import Caller
+from slurm_compat.core.calls import CALLS, Args, Call
+from slurm_compat.core.errors import INTERNAL, SlurmError
+from slurm_compat.core.wire import LENGTH, MAX_FRAME
+
+log = logging.getLogger(__name__)
+
+SMALL_FRAME = 1 << 20  # bytes a peer that has not said its first call yet may send at most; then MAX_FRAME
+HIGH_WATER = 1 << 20  # bytes of answers that wait for a reader before we wait
+BAD_CALL = 3001  # Slurm's "Bad argument"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Frame(msgspec.Struct):
+    call: str
+    args: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_decode_frame = msgspec.json.Decoder(_Frame).decode
+_decode_any = msgspec.json.Decoder().decode
+_DECODERS: dict[str, Callable[[bytes], Args]] = {
+    name: msgspec.json.Decoder(call.args).decode for name, call in CALLS.items()
+}
+
+
+class Refusal(Exception):
+    """The connection is to be closed."""
+
+
+class Session:
+    """One connection, as the calls see it."""
+
+    def __init__(self, protocol: Connection, caller: Caller | None) -> None:
+        self._protocol = protocol
+        self.caller = caller  # None: a peer over TCP, who has only a token
+        self.on_message: Callable[[dict[str, Any]], None] | None = None  # frames during a stream
+        self.on_close: Callable[[], None] | None = None
+
+    def send(self, message: Any) -> None:
+        self._protocol.send(message)
+
+    async def drained(self) -> None:
+        """When the peer has read enough of what was sent."""
+        await self._protocol.drained()
+
+    def close(self) -> None:
+        self._protocol.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._protocol.closed
+
+
+Handler = Callable[[Session, Any], Any]
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self, server: Server, local: bool) -> None:
+        self._server = server
+        self._local = local
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._session: Session | None = None
+        self._busy = False  # a call is being answered
+        self._frames: list[bytes] = []  # that came meanwhile
+        self._can_write: asyncio.Future[None] | None = None
+        self.closed = False
+
+    # asyncio's part
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(HIGH_WATER)
+        caller = None
+        if self._local:
+            caller = self._server.caller(transport.get_extra_info("socket"))
+        self._session = Session(self, caller)
+        self._server.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= LENGTH.size and not self.closed:
+            (length,) = LENGTH.unpack_from(self._buffer)
+            if length > (MAX_FRAME if self._local else SMALL_FRAME):
+                self._drop(f"a frame of {length} bytes")
+                return
+            end = LENGTH.size + length
+            if len(self._buffer) < end:
+                return
+            body = bytes(self._buffer[LENGTH.size : end])
+            del self._buffer[:end]
+            self._frame(body)
+
+    def eof_received(self) -> bool:
+        return False  # closes the connection
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        self._server.connections.discard(self)
+        if self._can_write is not None and not self._can_write.done():
+            self._can_write.set_result(None)
+        if self._session is not None and self._session.on_close is not None:
+            on_close, self._session.on_close = self._session.on_close, None
+            on_close()
+
+    def pause_writing(self) -> None:
+        self._can_write = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._can_write is not None and not self._can_write.done():
+            self._can_write.set_result(None)
+        self._can_write = None
+
+    # ours
+
+    def send(self, message: Any) -> None:
+        if self._transport is not None and not self.closed:
+            body = _encode(message)
+            self._transport.write(LENGTH.pack(len(body)) + body)
+
+    async def drained(self) -> None:
+        if self._can_write is not None:
+            await self._can_write
+
+    def close(self) -> None:
+        if self._transport is not None and not self.closed:
+            self._transport.close()
+
+    def _drop(self, why: str) -> None:
+        log.info("connection dropped: %s", why)
+        self.closed = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _frame(self, body: bytes) -> None:
+        session = self._session
+        assert session is not None
+        if session.on_message is not None:
+            try:
+                message = _decode_any(body)
+            except msgspec.DecodeError as problem:
+                self._drop(str(problem))
+                return
+            if isinstance(message, dict):
+                session.on_message(message)
+            return
+        if self._busy:
+            if len(self._frames) >= 64:
+                self._drop("too many calls at once")
+                return
+            self._frames.append(body)
+            return
+        self._call(session, body)
+
+    def _call(self, session: Session, body: bytes) -> None:
+        try:
+            frame = _decode_frame(body)
+        except msgspec.DecodeError as problem:
+            self._drop(str(problem))
+            return
+        call = CALLS.get(frame.call)
+        if call is None:
+            self._answer_error(SlurmError(BAD_CALL, f"There is no call {frame.call[:40]}"))
+            return
+        self._server.count(call.name)
+        try:
+            args = _DECODERS[call.name](frame.args)
+            answer = self._server.answer(session, call, args)
+        except msgspec.DecodeError as problem:
+            self._answer_error(SlurmError(BAD_CALL, str(problem)))
+        except SlurmError as problem:
+            self._answer_error(problem)
+        except Exception:
+            log.exception("call %s failed", call.name)
+            self._answer_error(SlurmError(INTERNAL))
+        else:
+            if answer is None:
+                return  # a stream: it sends by itself
+            if isinstance(answer, dict):
+                self.send({"result": answer})
+                return
+            self._busy = True
+            task = asyncio.ensure_future(self._finish(call, answer))
+            self._server.tasks.add(task)
+            task.add_done_callback(self._server.tasks.discard)
+
+    async def _finish(self, call: Call, answer: Awaitable[Any] | Iterable[Any]) -> None:
+        """Send what a call that takes its time answers: a result, or chunks of rows."""
+        try:
+            if isinstance(answer, Awaitable):
+                result = await answer
+                if isinstance(result, dict):
+                    self.send({"result": result})
+                elif result is not None:
+                    await self._rows(result)
+            else:
+                await self._rows(answer)
+        except SlurmError as problem:
+            self._answer_error(problem)
+        except Exception:
+            log.exception("call %s failed", call.name)
+            self._answer_error(SlurmError(INTERNAL))
+        self._busy = False
+        while self._frames and not self._busy and not self.closed:
+            assert self._session is not None
+            self._frame(self._frames.pop(0))
+
+    async def _rows(self, chunks: Iterable[Any]) -> None:
+        for rows in chunks:
+            self.send({"rows": rows})
+            if self._can_write is not None:
+                await self._can_write
+        self.send({"result": {}})
+
+    def _answer_error(self, problem: SlurmError) -> None:
+        notes = getattr(problem, "notes", None)
+        self.send({"error": [problem.number, problem.text, list(notes)] if notes else [problem.number, problem.text]})
+
+
+class Server:
+    """Listens, knows callers, and hands each call to its handler."""
+
+    def __init__(
+        self,
+        answer: Callable[[Session, Call, Any], Any],
+        caller_of: Callable[[int, int], Caller],
+        count: Callable[[str], None],
+    ) -> None:
+        self.answer = answer
+        self._caller_of = caller_of
+        self.count = count
+        self.connections: set[Connection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._servers: list[asyncio.Server] = []
+
+    def caller(self, sock: Any) -> Caller:
+        """Who the kernel says is at the other end of a Unix socket."""
+        data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        _, uid, gid = struct.unpack("3i", data)
+        return self._caller_of(uid, gid)
+
+    async def listen_unix(self, path: str) -> None:
+        sock = bind_unix(path)
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_unix_server(lambda: Connection(self, True), sock=sock, backlog=1024))
+
+    async def listen_tcp(self, host: str, port: int) -> None:
+        """For agents on other machines: their tokens are checked, nobody else is answered."""
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_server(lambda: Connection(self, False), host or None, port))
+
+    async def close(self) -> None:
+        for server in self._servers:
+            server.close()
+        for connection in list(self.connections):
+            connection.close()
+        if self.tasks:
+            await asyncio.wait(list(self.tasks), timeout=2)
+
+
+def bind_unix(path: str) -> socket.socket:
+    """A listening socket anyone may connect to, in place of what an earlier process left. Paths of any length."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
+    try:
+        name = os.path.basename(path)
+        try:
+            os.unlink(name, dir_fd=directory)
+        except FileNotFoundError:
+            pass
+        target = path if len(os.fsencode(path)) <= 107 else f"/proc/self/fd/{directory}/{name}"
+        sock.bind(target)
+        os.chmod(path, 0o666)
+    except BaseException:
+        sock.close()
+        raise
+    finally:
+        os.close(directory)
+    sock.listen(1024)
+    sock.setblocking(False)
+    return sock

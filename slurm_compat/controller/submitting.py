@@ -1,0 +1,293 @@
+"""Submission: from a request to a job that is kept, its id told once the store has it.
+
+The same key again, by the same user, gives the same answer and makes no job: in this process by what is remembered, after
+a restart by what the store has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from slurm_compat.controller import pending
+from slurm_compat.controller.jobs import NO_HOLD, USER_HOLD, Job
+from slurm_compat.controller.server import Session
+from slurm_compat.controller.submission import Accepted, Caller, check
+from slurm_compat.core import errors, taskids
+from slurm_compat.core.calls import Allocate, Submit, WillRun
+from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.model import JobRequest
+from slurm_compat.store.changes import Change
+from slurm_compat.store.store import StoreFull
+
+if TYPE_CHECKING:
+    from slurm_compat.controller.controller import Controller
+
+REMEMBERED = 100_000  # answers kept in memory
+WRITE_FAILED = 2019  # "I/O error writing script/environment to file": slurmctld's words for a full disk
+INTERNED = 4096
+
+Answer = dict[str, Any]
+
+
+class Interned:
+    """Equal requests and shapes are one object: jobs of one script share them."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[bytes, Any] = OrderedDict()
+
+    def one(self, value: Any) -> Any:
+        key = type(value).__name__.encode() + msgspec.msgpack.encode(value)
+        kept = self._kept.get(key)
+        if kept is not None:
+            return kept
+        self._kept[key] = value
+        if len(self._kept) > INTERNED:
+            self._kept.popitem(last=False)
+        return value
+
+
+class Submissions:
+    """Answers by submission key; a future while the first of them is on its way to the store."""
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[str, Answer | asyncio.Future[Answer]] = OrderedDict()
+        self.interned = Interned()
+
+    def known(self, key: str) -> Answer | asyncio.Future[Answer] | None:
+        return self._answers.get(key)
+
+    def keep(self, key: str, answer: Answer | asyncio.Future[Answer]) -> None:
+        self._answers[key] = answer
+        while len(self._answers) > REMEMBERED:
+            self._answers.popitem(last=False)
+
+    def drop(self, key: str) -> None:
+        self._answers.pop(key, None)
+
+
+def effective_caller(controller: Controller, caller: Caller, request: JobRequest) -> Caller:
+    """Who the job is for: the peer, or whom root names with --uid and --gid."""
+    uid = caller.uid if request.user_id is None else request.user_id
+    gid = caller.gid if request.group_id is None else request.group_id
+    if uid != caller.uid and not caller.admin:
+        raise SlurmError(errors.ACCESS_DENIED)
+    person = controller.people.person(uid, gid)
+    if gid != caller.gid and not caller.admin and gid not in person.groups:
+        raise SlurmError(errors.ACCESS_DENIED)
+    other = controller.roles.caller(person)
+    # what root may ask for, root may ask for in another's name
+    return other._replace(operator=other.operator or caller.operator, admin=other.admin or caller.admin)
+
+
+def accept(controller: Controller, caller: Caller, request: JobRequest, script: bytes) -> Accepted:
+    """The request with everything resolved. Raises SlurmError as slurmctld would."""
+    if request.batch and not script:
+        raise SlurmError(errors.JOB_SCRIPT_MISSING)
+    if len(script) > controller.conf.max_script_size:
+        raise SlurmError(errors.PATHNAME_TOO_LONG)
+    return check(request, caller, controller.cluster, controller.now(), controller.usage)
+
+
+def made_job(controller: Controller, caller: Caller, request: JobRequest, accepted: Accepted) -> Job:
+    """The job of an accepted request, not yet kept anywhere."""
+    now = controller.now()
+    interned = controller.submissions.interned
+    job_id = controller.new_job_id()
+    job = Job(
+        job_id=job_id,
+        db_index=controller.new_db_index(),
+        request=interned.one(request),
+        shape=interned.one(accepted.shape),
+        user_id=caller.uid,
+        user_name=caller.user_name,
+        group_id=caller.gid,
+        group_name=caller.group_name,
+        name=request.name or "sbatch",
+        account=accepted.account,
+        association_id=accepted.association_id,
+        partition=accepted.partition,
+        qos=accepted.qos,
+        time_limit=accepted.time_limit,
+        time_minimum=accepted.time_minimum or 0,
+        nice=accepted.nice,
+        requeue=bool(controller.conf.job_requeue) if request.requeue is None else request.requeue,
+        tres_req_str=accepted.tres_req_str,
+        comment=request.comment,
+        admin_comment=request.admin_comment,
+        extra=request.extra,
+        hold=USER_HOLD if accepted.hold else NO_HOLD,
+        submit_time=now,
+        begin_time=accepted.begin_time,
+        deadline=request.deadline,
+        last_sched_evaluation=now,
+        dependency=accepted.dependency,
+        dependency_any=accepted.dependency_any,
+    )
+    if request.priority is not None and not accepted.hold:
+        job.fixed_priority = request.priority
+    if accepted.array_ids:
+        ranges = list(accepted.array_ids)
+        job.array_job_id = job_id
+        job.array_ranges = ranges
+        job.array_max_tasks = accepted.throttle
+        job.array_task_count = taskids.count(ranges)
+        job.array_task_min = ranges[0][0]
+        job.array_task_max = ranges[-1][1]
+        job.array_task_step = ranges[0][2] if len(ranges) == 1 else 1
+    return job
+
+
+def keep_texts(controller: Controller, job: Job, script: bytes, environment: bytes, change: Change) -> None:
+    """Script and environment, each content once. They travel with the change that first names them."""
+    now = controller.now()
+    for kind, data in (("script", script), ("environment", environment)):
+        if not data:
+            continue
+        key = hashlib.blake2b(data, digest_size=16).hexdigest()
+        change.put("texts", key, {"hash": key, "kind": kind, "used": now, "data": data})
+        controller.keep_text(key, data)
+        if kind == "script":
+            job.script = key
+        else:
+            job.environment = key
+
+
+async def enter(
+    controller: Controller, caller: Caller, request: JobRequest, script: bytes, environment: bytes, key: str
+) -> Answer:
+    """Check, make and keep a job; {job_id, messages} once it is durable."""
+    controller.make_room(request)
+    accepted = accept(controller, caller, request, script)
+    job = made_job(controller, caller, request, accepted)
+    change = Change(refusable=True)
+    keep_texts(controller, job, script, environment, change)
+    answer: Answer = {"job_id": job.job_id, "messages": list(accepted.messages)}
+    row = {"key": key, "at": job.submit_time, "answer": json.dumps(answer)}
+    change.put("submissions", key, row)
+    queue = _straight(controller, job)
+    if queue:
+        controller.prepare(job, queue)
+        controller.entered(job, change)
+    controller.arriving += 1
+    try:
+        controller.write_new(change, job)
+        await controller.commit(change)
+    except StoreFull:
+        if queue:
+            controller.staging.left(job.job_id, queue)
+        raise SlurmError(WRITE_FAILED) from None
+    finally:
+        controller.arriving -= 1
+    controller.admit(job)
+    return answer
+
+
+def _straight(controller: Controller, job: Job) -> str:
+    """The queue of a job that may go to Armada in the same breath: nothing holds it, nobody waits before it. "" else."""
+    now = controller.now()
+    if job.hold or job.array_job_id or job.dependency or job.begin_time > now:
+        return ""
+    job.priority = controller.priority(job)
+    queue = controller.queue_of(job)
+    if not controller.staging.goes_first(job, queue) or pending.blocked(job, controller.cluster, now) is not None:
+        return ""
+    if not controller.lay_out(job):
+        return ""
+    job.eligible_time = job.accrue_time = now
+    return queue
+
+
+async def submit_once(
+    controller: Controller, caller: Caller, request: JobRequest, script: bytes, environment: bytes, key: str
+) -> Answer:
+    """As `enter`, unless this key was answered before."""
+    own = f"{caller.uid} {key}"
+    known = controller.submissions.known(own)
+    if known is not None:
+        return known if isinstance(known, dict) else await asyncio.shield(known)
+    future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    controller.submissions.keep(own, future)
+    try:
+        target = effective_caller(controller, caller, request)
+        answer = await enter(controller, target, request, script, environment, own)
+    except BaseException as problem:
+        controller.submissions.drop(own)
+        if not future.done():
+            future.set_exception(problem if isinstance(problem, Exception) else SlurmError(errors.INTERNAL))
+            future.exception()  # nobody else may be waiting for it
+        raise
+    future.set_result(answer)
+    controller.submissions.keep(own, answer)
+    return answer
+
+
+async def submit(controller: Controller, session: Session, args: Submit) -> Answer:
+    assert session.caller is not None
+    controller.count("submit")
+    return await submit_once(
+        controller, session.caller, args.request, args.script, args.environment, _checked_key(args.key)
+    )
+
+
+def _checked_key(key: str) -> str:
+    if not 0 < len(key) <= 200:
+        raise SlurmError(3001, "Bad submission key")
+    return key
+
+
+def will_run(controller: Controller, session: Session, args: WillRun) -> Answer:
+    """When and where a job like this would start; refusals as submit's."""
+    assert session.caller is not None
+    caller = effective_caller(controller, session.caller, args.request)
+    accepted = check(args.request, caller, controller.cluster, controller.now(), controller.usage)
+    job = made_job(controller, caller, args.request, accepted)
+    return controller.estimate(job)
+
+
+async def allocate(controller: Controller, session: Session, args: Allocate) -> None:
+    """An allocation for salloc or srun; this connection is its life, unless it is detached."""
+    caller = session.caller
+    assert caller is not None
+    answer = await submit_once(controller, caller, args.request, b"", args.environment, _checked_key(args.key))
+    job_id = answer["job_id"]
+    job = controller.table.jobs.get(job_id)
+    if job is None:
+        raise SlurmError(errors.INVALID_JOB_ID)
+    if args.detached:
+        job.detached = True
+    else:
+        job.allocating_connection = True
+        session.on_close = lambda: controller.allocation_dropped(job_id)
+    session.send({"event": "submitted", **answer})
+    granted = False
+
+    def told(message: dict[str, Any]) -> None:
+        nonlocal granted
+        now = controller.table.jobs.get(job_id)
+        if now is None:
+            return
+        if message["event"] == "started" and not granted:
+            granted = True
+            session.send({"event": "granted", **controller.grant(now)})
+        elif message["event"] == "ended":
+            session.on_close = None
+            reason = now.description or now.reason
+            event = {"event": "revoked", "reason": reason, "state": now.state, "exit": now.exit_code}
+            session.send(event)
+            session.close()
+
+    controller.listen(job_id, told)
+    if job.is_running or job.is_final:
+        told({"event": "started" if job.is_running else "ended"})
+    else:
+        session.send({"event": "pending", "reason": job.description or job.reason})
+        if args.request.immediate is not None:
+            controller.immediate(job_id, args.request.immediate, session)
+    if session.closed and session.on_close is not None:
+        session.on_close()

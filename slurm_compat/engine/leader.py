@@ -1,0 +1,144 @@
+"""The first process of a pod, from the fork to the end. It becomes the agent, or runs the pod's commands and waits.
+
+It is the leader of a session and the reaper of what its processes leave behind, and writes how it ended before it does.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NoReturn
+
+from slurm_compat.engine import cgroups, namespaces
+from slurm_compat.engine.procs import boot_id, start_time
+from slurm_compat.engine.spool import EXIT, Spool
+
+AGENT_COMMAND = ["python3", "-m", "slurm_compat.agent"]
+RUN_VARIABLE = "SLURM_COMPAT_RUN_ID"  # by which the processes of a pod are known where there are no control groups
+CGROUP_VARIABLE = "SLURM_COMPAT_CGROUP"  # the pod's control group, for the agent to read what the kernel counted
+START_ERROR = 128  # exit code of a container whose command could not be started, as container runtimes have it
+ALREADY_RUNNING = 254  # exit code of a leader that found its pod claimed
+
+AgentMain = Callable[[dict[str, str]], int]
+
+
+def is_agent(pod: dict[str, Any]) -> bool:
+    return not pod["init"] and len(pod["containers"]) == 1 and pod["containers"][0]["command"] == AGENT_COMMAND
+
+
+def lead(pod: dict[str, Any], spool: Spool, log: int, hosts: str, group: str, agent: AgentMain | None) -> NoReturn:
+    """Be the pod. `log`: descriptor for what it prints; `hosts`: file for its /etc/hosts, "" to keep our namespaces."""
+    code = 1
+    try:
+        os.setsid()
+        namespaces.become_subreaper()
+        record = {
+            **pod,
+            "pid": os.getpid(),
+            "pid_started": start_time(os.getpid()),
+            "boot_id": boot_id(),
+            "started": time.time(),
+        }
+        if not spool.claim(pod["run_id"], record):
+            os._exit(ALREADY_RUNNING)
+        if group:
+            cgroups.join(group)
+        if pod["cpu_ids"]:
+            os.sched_setaffinity(0, pod["cpu_ids"])
+        settle(log)
+        if hosts:
+            namespaces.enter(pod["node"], hosts)
+        results = run(pod, agent)
+        code = next((r["exit_code"] for r in results if r["exit_code"]), 0)
+        spool.put(pod["run_id"], EXIT, {"containers": results, "at": time.time()})
+    except BaseException:
+        traceback.print_exc()
+        with contextlib.suppress(BaseException):
+            problem = str(sys.exc_info()[1])
+            result = {"name": pod["containers"][0]["name"], "exit_code": START_ERROR, "message": problem}
+            spool.put(pod["run_id"], EXIT, {"containers": [result], "at": time.time()})
+            code = START_ERROR
+    with contextlib.suppress(BaseException):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def settle(log: int) -> None:
+    """Nothing of the kubelet's is left: its descriptors, signal handlers, mask and folder."""
+    signal.set_wakeup_fd(-1)
+    null = os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.umask(0o022)
+    os.chdir("/")
+
+
+def run(pod: dict[str, Any], agent: AgentMain | None) -> list[dict[str, Any]]:
+    """name, exit_code, message of every container that was started."""
+    if agent is not None and is_agent(pod):
+        container = pod["containers"][0]
+        os.environ.clear()
+        os.environ.update(container["env"])
+        sys.argv[:] = ["slurm_compat.agent"]
+        return [{"name": container["name"], "exit_code": agent(dict(container["env"])) & 0xFF, "message": ""}]
+    for container in pod["init"]:
+        result = wait_for(start_all([container]))
+        if result[0]["exit_code"]:
+            return result
+    return wait_for(start_all(pod["containers"]))
+
+
+def start_all(containers: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """pid: container. SIGTERM to us goes on to each of them."""
+    started: dict[int, dict[str, Any]] = {}
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        for pid in started:
+            with contextlib.suppress(OSError):
+                os.kill(pid, number)
+
+    signal.signal(signal.SIGTERM, forward)
+    for container in containers:
+        pid = os.fork()
+        if pid == 0:
+            execute(container)
+        started[pid] = container
+    return started
+
+
+def execute(container: dict[str, Any]) -> NoReturn:
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.chdir(container["cwd"])
+        os.execvpe(container["command"][0], container["command"], container["env"])
+    except OSError as problem:
+        os.write(2, f"{container['name']}: {container['command'][0]}: {problem.strerror}\n".encode())
+    os._exit(START_ERROR)
+
+
+def wait_for(started: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every container's result, once all have ended. Orphans that come to us meanwhile are buried."""
+    results: dict[int, dict[str, Any]] = {}
+    while len(results) < len(started):
+        pid, status = os.wait()
+        if pid in started:
+            code = os.waitstatus_to_exitcode(status)
+            results[pid] = {
+                "name": started[pid]["name"],
+                "exit_code": code if code >= 0 else 128 - code,
+                "message": "",
+            }
+    return [results[pid] for pid in started]
