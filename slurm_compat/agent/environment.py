@@ -173,7 +173,7 @@ def _job_shape(launch: Launch) -> dict[str, str]:
     node_list, node_count = job["nodes"], str(len(nodes))
     cpus_on_node = str(nodes[launch["rank"]]["cpus"])
     env = {
-        "SLURM_TASKS_PER_NODE": counts(node["tasks"] for node in nodes),
+        "SLURM_TASKS_PER_NODE": counts(_tasks_on(node, job) for node in nodes),
         "SLURM_CLUSTER_NAME": launch["config"]["cluster_name"],
         "SLURM_JOB_ID": str(job["job_id"]),
         "SLURM_JOB_NUM_NODES": node_count,
@@ -201,6 +201,13 @@ def _job_shape(launch: Launch) -> dict[str, str]:
     env.update((name, value) for name, value in optional.items() if value)
     env["SLURM_CPUS_ON_NODE"] = cpus_on_node
     return env
+
+
+def _tasks_on(node: Mapping[str, Any], job: Mapping[str, Any]) -> int:
+    """Without a task count as many as there are CPUs for: an exclusive node of four CPUs has room for four."""
+    if job.get("tasks_given"):
+        return int(node["tasks"])
+    return max(1, int(node["cpus"]) // max(1, job.get("cpus_per_task") or 1))
 
 
 def _identity(launch: Launch) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import termios
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -98,8 +99,15 @@ def start(program: Program, user: User) -> int:
     What goes wrong from here on is told in the program's own error stream, in slurmstepd's words, and its exit code is
     the error's number, as Slurm has it. Raises OSError when no process can be made.
     """
-    pid = os.fork()
+    # held back until the child has let go of our handlers: a signal for it must not count as one for us
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
     if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         with suppress(OSError):  # it has run exec or ended already
             os.setpgid(pid, pid)  # the child does so too: whoever is first, it holds when we go on
         return pid

@@ -7,11 +7,8 @@ stop), the clock, and whatever the steps watch. See docs/architecture.md, Agent 
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
 import os
 import resource
-import selectors
 import signal
 import sys
 import time
@@ -22,8 +19,8 @@ from slurm_compat.agent import launch, processes, usage
 from slurm_compat.agent.batch import Batch
 from slurm_compat.agent.environment import UNLIMITED
 from slurm_compat.agent.link import Link
+from slurm_compat.agent.loop import READ, WRITE, Loop, OnExit
 from slurm_compat.agent.processes import BATCH, Processes
-from slurm_compat.agent.signals import Wakeup
 
 if TYPE_CHECKING:
     from slurm_compat.agent.steps import Step
@@ -32,7 +29,6 @@ LAST_WORDS = 5.0  # seconds a pod that is to stop waits for the controller to ta
 KILL_WAIT = 30.0  # slurm.conf's default
 
 Message = dict[str, Any]
-OnExit = Callable[[int, resource.struct_rusage], None]  # wait status, what it used
 
 
 class Agent:
@@ -48,68 +44,42 @@ class Agent:
         self.batch: Batch | None = None
         self.ending_reason = ""  # why the job is being ended, "" while it is not
         self.link = Link(environ["SLURM_COMPAT_CONTROLLER"], _hello(environ))
-        self._selector = selectors.DefaultSelector()
+        self.loop = Loop(self._reaped, self._stop)
         self._link_fd = -1
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
-        self._timer_ids = itertools.count(1)
-        self._dropped: set[int] = set()
-        self._on_exit: dict[int, OnExit] = {}
         self._limit_timers: list[int] = []
         self._kill_timer = 0
         self._end_time = 0
         self._suspended_at = 0.0
         self._extern_ended = False
+        self._answered = False  # terminate came before launch
         self._known_steps: set[str] = set()
         self._kill_at = 0.0
         self._stopping = False
         self._done = False
 
-    # --- what the batch script uses -------------------------------------------------------------------------
-
-    def after(self, seconds: float, callback: Callable[[], None]) -> int:
-        """Call back once, in `seconds`; the number is for `forget`."""
-        number = next(self._timer_ids)
-        heapq.heappush(self._timers, (time.monotonic() + max(0.0, seconds), number, callback))
-        return number
-
-    def forget(self, timer: int) -> None:
-        self._dropped.add(timer)
-
-    def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
-        """Call back with what is ready (selectors.EVENT_READ, EVENT_WRITE); again for the same fd: changes it."""
-        try:
-            self._selector.modify(fd, events, callback)
-        except KeyError:
-            self._selector.register(fd, events, callback)
-
-    def unwatch(self, fd: int) -> None:
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(fd)
-
     def on_exit(self, pid: int, owner: str, callback: OnExit) -> None:
         """`pid` was just started here and belongs to `owner` (processes.BATCH or a step id)."""
         self.processes.add(pid, owner)
-        self._on_exit[pid] = callback
+        self.loop.on_exit(pid, callback)
+
+    def _reaped(self, pid: int, rusage: resource.struct_rusage) -> None:
+        owner = self.processes.gone(pid)
+        if owner == BATCH and self.batch is not None and pid != self.batch.pid:
+            self.batch.meter.reaped(rusage)  # an orphan: its parent never waited for it
 
     def kill(self, owner: str) -> None:
         """SIGKILL whatever is left of an owner, and wait until it is gone."""
-        processes.kill_all(lambda: self.processes.members(owner), self._reap)
-
-    # --- the loop ----------------------------------------------------------------------------------------------------
+        processes.kill_all(lambda: self.processes.members(owner), self.loop.reap)
 
     def run(self) -> int:
         """The exit code: the batch script's, 128 and the signal's number for a signal, 0 without a script."""
-        wakeup = Wakeup(signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
-        self._selector.register(wakeup.fd, selectors.EVENT_READ, lambda _: self._on_signals(wakeup))
         while not self._done:
             self._tend_link()
-            for key, events in self._selector.select(self._pause()):
-                # an earlier callback of this round may have unwatched it
-                if key.fd in self._selector.get_map():
-                    key.data(events)
-            self._run_timers()
+            self.loop.round(self.link.redial_at if self.link.sock is None else None)
         self._clean_up()
         return self._exit_code()
+
+    # --- the link ----------------------------------------------------------------------------------------------------
 
     def _tend_link(self) -> None:
         """Dial if it is time to; watch the link's socket for what it can do now."""
@@ -120,60 +90,26 @@ class Agent:
             self.link.write(now)
         fd = self.link.sock.fileno() if self.link.sock is not None else -1
         if fd != self._link_fd:
-            if self._link_fd >= 0:
-                self.unwatch(self._link_fd)
+            self._forget_link()
             self._link_fd = fd
         if fd >= 0:
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.link.wants_to_write else 0)
-            self.watch(fd, events, self._on_link)
+            self.loop.watch(fd, READ | (WRITE if self.link.wants_to_write else 0), self._on_link)
 
-    def _pause(self) -> float | None:
-        """Seconds until something is due; None when nothing is."""
-        due = [self._timers[0][0]] if self._timers else []
-        if self.link.sock is None:
-            due.append(self.link.redial_at)
-        return max(0.0, min(due) - time.monotonic()) if due else None
-
-    def _run_timers(self) -> None:
-        while self._timers and self._timers[0][0] <= time.monotonic():
-            _, number, callback = heapq.heappop(self._timers)
-            if number in self._dropped:
-                self._dropped.discard(number)
-                continue
-            callback()
+    def _forget_link(self) -> None:
+        if self._link_fd >= 0:
+            self.loop.unwatch(self._link_fd)
+            self._link_fd = -1
 
     def _on_link(self, events: int) -> None:
         now = time.monotonic()
-        if events & selectors.EVENT_WRITE:
+        if events & WRITE:
             self.link.write(now)
-        if not events & selectors.EVENT_READ:
-            return
-        fd = self._link_fd
-        messages = self.link.read(now)
+        messages = self.link.read(now) if events & READ else []
         if self.link.sock is None:
-            self.unwatch(fd)
-            self._link_fd = -1
+            # at once: the next socket may get the same number
+            self._forget_link()
         for message in messages:
             self._obey(message)
-
-    def _on_signals(self, wakeup: Wakeup) -> None:
-        came = wakeup.read()
-        if came & {signal.SIGTERM, signal.SIGINT}:
-            self._stop()
-        if signal.SIGCHLD in came:
-            self._reap()
-
-    def _reap(self) -> None:
-        while True:
-            try:
-                pid, status, rusage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
-            self.processes.gone(pid)
-            if callback := self._on_exit.pop(pid, None):
-                callback(status, rusage)
 
     # --- what the controller says ------------------------------------------------------------------------------------
 
@@ -183,8 +119,16 @@ class Agent:
             self._done = True
             return
         handler = HANDLERS.get(message.get("msg", ""))
-        if handler is not None:
+        if handler is None:
+            return
+        try:
             handler(self, message)
+        except (KeyError, TypeError, ValueError, IndexError) as problem:
+            # a message we can't make sense of must not cost a running job its agent
+            trouble = f"{message['msg']}: {type(problem).__name__}: {problem}"
+            sys.stderr.write(f"slurm-compat agent: bad message {trouble}\n")
+            if message["msg"] == "launch":
+                self._not_launched(trouble)
 
     def _launch(self, message: Message) -> None:
         """Start. The controller may say it again after a reconnect: one start is enough."""
@@ -196,14 +140,17 @@ class Agent:
             self.user = launch.User.of(message["user"])
         except launch.Refused as problem:
             if message["role"] == "batch" and message["rank"] == 0:
-                self.link.report(
-                    "batch_ended", status=1 << 8, time=int(time.time()), usage={}, reason="LAUNCH", error=str(problem)
-                )
+                self._not_launched(str(problem))
             return
         self._sample_by(usage.Schedule(time.monotonic(), float(message["config"].get("sample_interval", 30))))
-        if message["role"] == "batch" and message["rank"] == 0 and not self.ending_reason:
+        if self.ending_reason:
+            return  # terminate came first, and was answered
+        if message["role"] == "batch" and message["rank"] == 0:
             self.batch = Batch(self)
             self.batch.start()
+
+    def _not_launched(self, why: str, status: int = 1 << 8, reason: str = "LAUNCH") -> None:
+        self.link.report("batch_ended", status=status, time=int(time.time()), usage={}, reason=reason, error=why)
 
     def _launch_step(self, message: Message) -> None:
         """Start this node's part of a step. Said again, or after the end has begun, it changes nothing."""
@@ -225,7 +172,7 @@ class Agent:
             return
         self.steps[step_id] = step
         self.on_exit(step.pid, step_id, lambda status, rusage: None)
-        self.watch(step.fileno(), selectors.EVENT_READ, lambda _: self._pass_on(step))
+        self.loop.watch(step.fileno(), READ, lambda _: self._pass_on(step))
 
     def _step_lost(self, step_id: str, ranks: list[int], status: int) -> None:
         self.link.report(
@@ -241,7 +188,7 @@ class Agent:
                 self.link.report(name, **{"time": int(time.time()), **fields})
         if step.ended and step.step_id in self.steps:
             del self.steps[step.step_id]
-            self.unwatch(step.fileno())
+            self.loop.unwatch(step.fileno())
             step.close()
             # what its tasks left behind ends with it
             self.kill(step.step_id)
@@ -277,9 +224,13 @@ class Agent:
         elif self._kill_timer and kill_wait >= self._kill_in():
             return
         else:
-            self.forget(self._kill_timer)
+            self.loop.forget(self._kill_timer)
         self._kill_at = time.monotonic() + kill_wait
-        self._kill_timer = self.after(kill_wait, self._kill_everything)
+        self._kill_timer = self.loop.after(kill_wait, self._kill_everything)
+        if not self.packet and not self._answered:
+            # whether there is a script, and whether it was for this node to run it, only the controller knows
+            self._answered = True
+            self._not_launched("", signal.SIGTERM, reason)
         if self.batch is None or not self.batch.running:
             self._end_extern()
 
@@ -287,7 +238,7 @@ class Agent:
         return self._kill_at - time.monotonic()
 
     def _kill_everything(self) -> None:
-        processes.kill_all(self.processes.everyone, self._reap)
+        processes.kill_all(self.processes.everyone, self.loop.reap)
 
     def _suspend(self, message: Message) -> None:
         if not self._suspended_at:
@@ -323,14 +274,14 @@ class Agent:
             return
         left = end_time - time.time()
         over = int(self.packet["config"].get("over_time_limit") or 0) * 60
-        self._limit_timers.append(self.after(left + over, lambda: self.terminate("TIME LIMIT")))
+        self._limit_timers.append(self.loop.after(left + over, lambda: self.terminate("TIME LIMIT")))
         warning = self.packet.get("signal") or {}
         if warning.get("number") and left > 0:
-            self._limit_timers.append(self.after(left - warning.get("delay", 60), self._warn))
+            self._limit_timers.append(self.loop.after(left - warning.get("delay", 60), self._warn))
 
     def _forget_limit(self) -> None:
         for timer in self._limit_timers:
-            self.forget(timer)
+            self.loop.forget(timer)
         self._limit_timers.clear()
 
     def _warn(self) -> None:
@@ -349,10 +300,10 @@ class Agent:
         def take() -> None:
             self._sample()
             schedule.taken(time.monotonic())
-            self.after(schedule.next_at - time.monotonic(), take)
+            self.loop.after(schedule.next_at - time.monotonic(), take)
 
         if schedule.next_at != float("inf"):
-            self.after(schedule.next_at - time.monotonic(), take)
+            self.loop.after(schedule.next_at - time.monotonic(), take)
 
     def _sample(self) -> None:
         """Of the batch script; steps measure themselves."""
@@ -383,7 +334,7 @@ class Agent:
         if self.batch is None or not self.batch.running:
             self._leave_soon()
         else:
-            self.after(self._kill_in() + LAST_WORDS, self._leave)
+            self.loop.after(self._kill_in() + LAST_WORDS, self._leave)
 
     def _leave_soon(self) -> None:
         """As soon as the controller has taken what it must know, or will not."""
@@ -393,7 +344,7 @@ class Agent:
             if (self.link.settled and not self.steps) or time.monotonic() > deadline:
                 self._leave()
             else:
-                self.after(0.05, check)
+                self.loop.after(0.05, check)
 
         check()
 

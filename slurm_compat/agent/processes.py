@@ -35,8 +35,26 @@ def children(pid: int) -> list[int]:
         try:
             with open(f"/proc/{pid}/task/{thread}/children") as file:
                 found.extend(int(child) for child in file.read().split())
+        except FileNotFoundError:
+            if os.path.exists(f"/proc/{pid}/task/{thread}"):
+                return children_by_search(pid)  # a kernel built without these lists
         except OSError:
             continue
+    return found
+
+
+def children_by_search(pid: int) -> list[int]:
+    """The same from every process's word on its parent."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    parent = int(file.read().rpartition(b")")[2].split()[1])
+            except (OSError, IndexError, ValueError):
+                continue
+            if parent == pid:
+                found.append(int(name))
     return found
 
 
@@ -62,10 +80,10 @@ class Processes:
         self._roots[pid] = owner
         self._owners[pid] = (owner, start_ticks(pid))
 
-    def gone(self, pid: int) -> None:
-        """A child was reaped: its id may be given to another process now."""
+    def gone(self, pid: int) -> str:
+        """A child was reaped, its id may be given to another process now. Whose it was, "" when nobody has seen it."""
         self._roots.pop(pid, None)
-        self._owners.pop(pid, None)
+        return self._owners.pop(pid, ("", 0))[0]
 
     def by_owner(self) -> dict[str, list[int]]:
         """All processes below the agent, by owner, parents before children."""

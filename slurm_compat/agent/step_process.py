@@ -15,7 +15,7 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from slurm_compat.agent import environment, launch, processes, signals, step_tasks, usage
@@ -24,10 +24,12 @@ from slurm_compat.agent.link import dial
 from slurm_compat.agent.step_tasks import Output, Task
 from slurm_compat.agent.streams import CannotOpen
 from slurm_compat.core import patterns, stepio
+from slurm_compat.core.hostlist import compress
 
 HIGH, LOW = 1 << 20, 1 << 18  # bytes waiting for srun: stop reading of tasks, go on
 DIAL_PATIENCE = 10.0  # seconds to reach srun
 DRAIN_PATIENCE = 2.0  # seconds a stream may stay open after all processes of the step are gone
+EXITS_TOGETHER = 0.1  # seconds to wait for further tasks to end before srun is told of the first
 LEAVE_PATIENCE = 5.0  # seconds to wait for srun to hang up
 COULD_NOT_CONNECT = "Slurmd could not connect IO"
 
@@ -58,6 +60,8 @@ class StepProcess:
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, Callable[[], None]]] = []
         self._announced = False
+        self._ended: list[Task] = []  # srun has not been told yet
+        self._owed = 0  # bytes of input that tasks have yet to take before srun may send more
         self._finishing = False
         self._over = False
 
@@ -114,6 +118,7 @@ class StepProcess:
         os.umask(self._request.get("umask", 0o022))
         wiring = step_tasks.Wiring(self._request, values)
         submitted = environment.split(base64.b64decode(self._request.get("environment") or ""))
+        submitted |= step_environment(self._message["layout"])
         pids = []
         try:
             streams = {rank: wiring.connect(self._tasks[rank]) for rank in self._ranks}
@@ -128,7 +133,7 @@ class StepProcess:
             )  # fmt: skip
             code = self._prolog(task)
             if code is None:
-                program = step_tasks.program_of(self._request, self._env[rank], rank, streams[rank], None)
+                program = step_tasks.program_of(self._request, self._env[rank], rank, streams[rank])
                 task.pid = launch.start(program, self._user)
                 pids.append([rank, task.pid])
             for fd in streams[rank]:
@@ -254,8 +259,6 @@ class StepProcess:
         self._kill_all()
 
     # --- input -------------------------------------------------------------------------------------------------------
-
-    _owed = 0  # input bytes that tasks have yet to take before srun may send more
 
     def _give_credit(self, came: int = 0) -> None:
         """Tell srun how much was taken: the slowest task counts, for they are all fed the same."""
@@ -425,12 +428,26 @@ class StepProcess:
         task.status = status
         self._close_stdin(task)
         self._give_credit()
-        self._send(stepio.number(stepio.EXITED, task.rank, status))
-        if all(one.status is not None and not one.epilog for one in self._tasks.values()):
+        self._ended.append(task)
+        if not all(one.status is not None and not one.epilog for one in self._tasks.values()):
+            if len(self._ended) == 1:
+                # most often the others end in the same moment: srun tells of them in one line
+                self._after(EXITS_TOGETHER, self._tell_exits)
+        else:
+            self._tell_exits()
             # what the tasks left behind ends with the last of them
             processes.kill_all(_descendants, self._reap)
             self._after(DRAIN_PATIENCE, self._drop_outputs)
             self._maybe_finished()
+
+    def _tell_exits(self) -> None:
+        """Tell srun of the tasks that ended since it was last told, those that ended alike together."""
+        alike: dict[int, list[int]] = {}
+        for task in self._ended:
+            alike.setdefault(task.status or 0, []).append(task.rank)
+        self._ended.clear()
+        for status, ranks in alike.items():
+            self._send(stepio.message(stepio.EXITED, {"status": status, "tasks": sorted(ranks)}))
 
     def _drop_outputs(self) -> None:
         """Somebody outside the step holds a stream open: nothing of the step's can come from there any more."""
@@ -542,6 +559,22 @@ class StepProcess:
         self._timers = [timer for timer in self._timers if timer[0] > now]
         for callback in due:
             callback()
+
+
+def step_environment(layout: Sequence[Sequence[Any]]) -> dict[str, str]:
+    """What srun could not know before the step had its nodes."""
+    per_node = environment.counts(len(ranks) for _, ranks, *_ in layout)
+    tasks = str(sum(len(ranks) for _, ranks, *_ in layout))
+    return {
+        "SLURM_NNODES": str(len(layout)),
+        "SLURM_NTASKS": tasks,
+        "SLURM_NPROCS": tasks,
+        "SLURM_TASKS_PER_NODE": per_node,
+        "SLURM_STEP_NODELIST": compress(entry[0] for entry in layout),
+        "SLURM_STEP_NUM_NODES": str(len(layout)),
+        "SLURM_STEP_NUM_TASKS": tasks,
+        "SLURM_STEP_TASKS_PER_NODE": per_node,
+    }
 
 
 def _descendants(root: int = 0) -> list[int]:

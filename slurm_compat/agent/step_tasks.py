@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -10,7 +11,7 @@ import stat
 import struct
 import subprocess
 import termios
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,7 +145,7 @@ def argv_of(request: Mapping[str, Any], rank: int) -> list[str]:
 
 
 def program_path(name: str, env: Mapping[str, str], cwd: str) -> str:
-    """The file that is run for `name`, in the task's own PATH. What is found nowhere is left as it is, for exec to say."""
+    """The file that is run for `name`, by the task's own PATH; `name` itself when none is found: exec will say so."""
     if name.startswith("/"):
         return name
     if "/" in name:
@@ -160,15 +161,23 @@ def program_path(name: str, env: Mapping[str, str], cwd: str) -> str:
 
 
 def program_of(
-    request: Mapping[str, Any], env: dict[str, str], rank: int, streams: Sequence[int], cpus: frozenset[int] | None
+    request: Mapping[str, Any], env: dict[str, str], rank: int, streams: tuple[int, int, int]
 ) -> Program:
     cwd = request.get("current_working_directory") or "/"
     argv = argv_of(request, rank) or [""]
+    stdin, stdout, stderr = streams
     return Program(
-        program_path(argv[0], env, cwd), argv, env, cwd, *streams,
-        umask=request.get("umask", 0o022), rlimits=request.get("rlimits") or {}, cpus=cpus,
+        path=program_path(argv[0], env, cwd),
+        argv=argv,
+        env=env,
+        cwd=cwd,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        umask=request.get("umask", 0o022),
+        rlimits=request.get("rlimits") or {},
         terminal=bool(request.get("pty")) and rank == 0,
-    )  # fmt: skip
+    )
 
 
 class PrologFailed(Exception):
@@ -227,8 +236,6 @@ def say(task: Task, text: str) -> bytes:
     line = error_line(text)
     if task.error_fd < 0:
         return stepio.data(stepio.STDERR, task.rank, line)
-    try:
+    with contextlib.suppress(OSError):  # the file is full: what it should have said is lost with the rest
         os.write(task.error_fd, line)
-    except OSError:  # the file is full: what it should have said is lost with the rest
-        pass
     return b""

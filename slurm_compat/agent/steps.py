@@ -7,6 +7,7 @@ neither a gigabyte of output nor a lost controller is the agent's business.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -65,10 +66,8 @@ class Step:
         self._tell({"terminate": "" if reason == "CANCELLED" else reason, "kill_wait": kill_wait})
 
     def _tell(self, message: Message) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it has ended; its last report says so
             self._sock.sendall(json.dumps(message).encode() + b"\n")
-        except OSError:  # it has ended; its last report says so
-            pass
 
     def close(self) -> None:
         self._sock.close()

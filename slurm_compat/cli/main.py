@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, bool]] = {
     "sacct": ("slurm_compat.cli.sacct", True),
     "scontrol": ("slurm_compat.cli.scontrol", True),
     "sinfo": ("slurm_compat.cli.sinfo", True),
+    "sstat": ("slurm_compat.cli.sstat", True),
     "srun": ("slurm_compat.cli.srun", False),
     "salloc": ("slurm_compat.cli.salloc", False),
 }

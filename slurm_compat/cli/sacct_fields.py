@@ -41,9 +41,9 @@ def _usage(name: str, width: int, shape: str, key: str) -> Field:
 
 def _list(name: str, width: int, direction: str, which: str, of: str = "") -> Field:
     def text(record: v.Record, view: v.View) -> str | None:
-        return u.tres_list(record["usage"], direction, which, of, view.units)
+        return u.tres_list(record["usage"], direction, which, of, view.units, record["tasks"] or 1)
 
-    return Field(name, width, ("usage", "step_id"), v.of_step(text))
+    return Field(name, width, ("usage", "tasks", "step_id"), v.of_step(text))
 
 
 def _cpu(name: str, which: str) -> Field:

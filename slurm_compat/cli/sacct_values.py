@@ -137,14 +137,18 @@ def has_started(record: Record) -> bool:
     return bool(record["start_time"]) and record["job_state"] != states.PENDING  # a pending job's is a forecast
 
 
+def has_ended(record: Record) -> bool:
+    return record["job_state"] in states.FINAL
+
+
 def start(record: Record, view: View) -> str:
     if has_started(record):
         return _moment(record["start_time"], view)
-    return "None" if record["job_state"] in states.FINAL else "Unknown"
+    return "None" if has_ended(record) else "Unknown"
 
 
 def end(record: Record, view: View) -> str:
-    if record["job_state"] in states.FINAL and record["end_time"]:
+    if has_ended(record) and record["end_time"]:
         return _moment(record["end_time"], view)
     return "Unknown"
 

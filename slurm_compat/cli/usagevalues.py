@@ -54,48 +54,60 @@ def disk(usage: Usage, key: str, shown: units.Units) -> str | None:
     return f"{mebibytes:.2f}M" if mebibytes else "0"
 
 
+def running_disk(usage: Usage, key: str, shown: units.Units) -> str:
+    """sstat's own way: plain bytes, but one byte is "1.00M" and none is "0"."""
+    number = int(usage.get(key) or 0)
+    return units.amount(number, units.NONE, shown) if number > 1 else "1.00M" if number else "0"
+
+
 def name(usage: Usage, key: str) -> str | None:
     """A node, or a task's number."""
     return None if usage.get(key) is None else str(usage[key])
 
 
-# list: (resource, usage key by what is asked), in the order of their names; "energy" is counted nowhere here
+# resource of a list, and the part of the usage's keys that counts it, by name of resource; nothing meters energy
 _IN = (("cpu", "cpu"), ("energy", ""), ("fs/disk", "disk_read"), ("mem", "rss"), ("pages", "pages"), ("vmem", "vmsize"))
 _OUT = (("energy", ""), ("fs/disk", "disk_write"))
 
 
-def tres_list(usage: Usage, direction: str, which: str, of: str, shown: units.Units) -> str | None:
+def tres_list(
+    usage: Usage, direction: str, which: str, of: str, shown: units.Units, tasks: int = 1, running: bool = False
+) -> str | None:
     """One TRESUsage field. `direction` "in" or "out"; `which` "ave", "max", "min" or "tot"; `of` "", "node" or "task".
 
-    With nothing measured, what is a sum or mean still says that no energy was used.
+    With nothing measured, what is a sum or mean still says that no energy was used. Of a running step (sstat) the
+    number of the task is shown as a time for cpu.
     """
-    measured = usage.get("max_rss") is not None
-    if not measured:
+    if usage.get("max_rss") is None:
         return "energy=0" if which in ("ave", "tot") and not of else None
     parts = []
     for resource, key in _IN if direction == "in" else _OUT:
-        value = _one(usage, resource, key, which, of, shown)
+        if of:
+            value = _place(usage, key, of)
+            if value is not None and resource == "cpu" and of == "task" and running:
+                value = timefmt.duration(int(value))
+        else:
+            value = _value(usage, resource, key, which, shown, tasks)
         if value is not None:
             parts.append(f"{resource}={value}")
     return ",".join(parts)
 
 
-def _one(usage: Usage, resource: str, key: str, which: str, of: str, shown: units.Units) -> str | None:
-    if of:
-        extreme = "min" if resource == "cpu" else "max"  # the only ends of the range that are kept
-        found = usage.get(f"{extreme}_{key}_{of}") if key else (usage.get("max_rss_node") if of == "node" else None)
-        return None if found is None or found == "" else str(found)
+def _place(usage: Usage, key: str, of: str) -> str | None:
+    """Where the extreme was. Of CPU the least is kept, of the rest the most; energy, always zero, has a node alone."""
+    if not key:
+        return name(usage, "max_rss_node") if of == "node" else None
+    extreme = "min" if key == "cpu" else "max"
+    return name(usage, f"{extreme}_{key}_{of}")
+
+
+def _value(usage: Usage, resource: str, key: str, which: str, shown: units.Units, tasks: int) -> str:
     if not key:
         return "0"
     if resource == "cpu":
-        micro = (
-            cpu_used(usage, "")
-            if which in ("tot", "max")
-            else int(usage.get("min_cpu" if which == "min" else "ave_cpu") or 0)
-        )
+        micro = cpu_used(usage, "") if which == "tot" else int(usage.get(f"{which}_cpu") or usage.get("min_cpu") or 0)
         return timefmt.duration(micro // MILLION)
-    kind = "ave" if which == "ave" else "max"
-    value = usage.get(f"tot_{key}") if which == "tot" else usage.get(f"{kind}_{key}")
-    if value is None and which == "tot":
-        value = int(usage.get(f"ave_{key}") or 0) * max(int(usage.get("tasks") or 1), 1)
-    return units.amount(int(value or 0), units.NONE, shown)
+    mean = int(usage.get(f"ave_{key}") or 0)
+    if which == "tot":
+        return units.amount(mean * max(tasks, 1), units.NONE, shown)
+    return units.amount(mean if which == "ave" else int(usage.get(f"max_{key}") or 0), units.NONE, shown)

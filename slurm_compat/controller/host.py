@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import grp
 import os
 import platform
+import pwd
 import socket
 from typing import NamedTuple
 
@@ -47,6 +49,21 @@ def load_and_free() -> tuple[float, int | None]:
         return os.getloadavg()[0], free
     except OSError:
         return 0.0, free
+
+
+def groups_of(user_name: str) -> frozenset[str]:
+    """The names of a user's groups; none for a user this machine doesn't know."""
+    try:
+        ids = os.getgrouplist(user_name, pwd.getpwnam(user_name).pw_gid)
+    except (KeyError, OSError):
+        return frozenset()
+    names = set()
+    for gid in ids:
+        try:
+            names.add(grp.getgrgid(gid).gr_name)
+        except KeyError:
+            continue  # a group without a name can't be listed either
+    return frozenset(names)
 
 
 def _gpu_type() -> str:

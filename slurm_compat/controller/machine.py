@@ -19,7 +19,7 @@ from slurm_compat.core.states import (
     SPECIAL_EXIT, SUSPENDED, TIMEOUT,
 )  # fmt: skip
 
-REQUEUE_DELAY = 121  # seconds until a requeued job may start: as slurmctld, which lets the nodes settle
+REQUEUE_DELAY = 120  # seconds until a requeued job may start, as observed on 26.05
 
 
 class Event(NamedTuple):

@@ -62,9 +62,6 @@ class Partition:
     node_selector: dict[str, str] = field(default_factory=dict)
     priority_class: str = ""
 
-    def allows(self, account: str, qos: str) -> bool:
-        return _listed(account, self.allow_accounts, self.deny_accounts) and _listed(qos, self.allow_qos, self.deny_qos)
-
 
 # what scontrol may set as it is; the others have rules of their own below
 PLAIN = frozenset({
@@ -159,9 +156,3 @@ def change(partition: Partition, changes: Mapping[str, Any], names: Sequence[str
 _OPEN = frozenset({
     "default_time", "default_memory_per_cpu", "default_memory_per_node", "max_memory_per_cpu", "max_memory_per_node",
 })  # fmt: skip
-
-
-def _listed(name: str, allowed: str, denied: str) -> bool:
-    if allowed.upper() != "ALL" and allowed:
-        return name in allowed.split(",")
-    return name not in denied.split(",")

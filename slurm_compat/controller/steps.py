@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from slurm_compat.controller import stepgres
 from slurm_compat.controller.jobs import Job, Step
-from slurm_compat.controller.steptasks import Unfit, distribute, shown_distribution
+from slurm_compat.controller.steptasks import Unfit, distribute, shown_distribution, with_more
 from slurm_compat.core import errors, states
 from slurm_compat.core.cpulist import cpu_numbers, cpu_text
 from slurm_compat.core.errors import BadValue, SlurmError
@@ -69,14 +69,19 @@ def plan(job: Job, steps: Iterable[Step], request: StepRequest) -> Granted:
         # a step that takes whole nodes waits until nobody else holds a CPU there
         free = [node if len(node.cpus) == node.all_cpus else node._replace(cpus=[]) for node in free]
     chosen = _choose(free, tasks, per_task, request)
-    room = [tasks if request.overcommit else len(node.cpus) // per_task for node in chosen]
+    room = [len(node.cpus) // per_task for node in chosen]
+    if request.overcommit:
+        room = with_more(room, tasks)
     try:
         ranks = distribute(request.distribution, room, tasks, request.tasks_per_node, _arbitrary(request, chosen))
     except Unfit:
         raise Busy from None
     layout: list[tuple[str, list[int], int]] = []
     resources: list[tuple[str, int, str, int, str]] = []
-    gres = stepgres.share([node.gres for node in chosen], request, [len(held) for held in ranks])
+    try:
+        gres = stepgres.share([node.gres for node in chosen], request, [len(own) for own in ranks])
+    except SlurmError as problem:
+        raise (Busy() if problem.number == errors.NODES_BUSY else problem) from None
     for node, own, lines in zip(chosen, ranks, gres, strict=True):
         count = len(node.cpus) if whole else min(len(own) * per_task, len(node.cpus))
         memory = _memory(job, request, node, count)

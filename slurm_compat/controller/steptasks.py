@@ -5,7 +5,7 @@ The second and third level (sockets, cores) say how tasks are bound to CPUs; tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 
 class Unfit(Exception):
@@ -35,9 +35,19 @@ def distribute(
     return LAYOUTS.get(word, _block)(limits, tasks)
 
 
-def _by_place(places: object, nodes: int) -> list[list[int]]:
+def with_more(room: Sequence[int], tasks: int) -> list[int]:
+    """Room for --overcommit: what is too little grows by one task a node in turn."""
+    grown = list(room)
+    while grown and sum(grown) < tasks:
+        for place in range(len(grown)):
+            if sum(grown) < tasks:
+                grown[place] += 1
+    return grown
+
+
+def _by_place(places: Iterable[int], nodes: int) -> list[list[int]]:
     ranks: list[list[int]] = [[] for _ in range(nodes)]
-    for rank, place in enumerate(places):  # type: ignore[call-overload]
+    for rank, place in enumerate(places):
         ranks[place].append(rank)
     return ranks
 

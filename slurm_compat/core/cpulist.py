@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def cpu_numbers(text: str) -> list[int]:
-    """"0-2,5" -> [0, 1, 2, 5]; "" -> []. The text is our own or the kernel's, so it is not checked."""
+    """ "0-2,5" -> [0, 1, 2, 5]; "" -> []. The text is our own or the kernel's, so it is not checked."""
     numbers: list[int] = []
     for part in text.split(","):
         if part:

@@ -25,7 +25,7 @@ HELLO = 1  # {secret, node, node_rank, version}
 STARTED = 2  # {tasks: [[rank, pid]…]}
 STDOUT = 3
 STDERR = 4
-EXITED = 5  # a wait status
+EXITED = 5  # {status, tasks: [rank…]}: tasks that ended alike
 NOTE = 6  # what the step's own process has to say: a line for srun's stderr, without its end
 CREDIT = 7  # bytes of input the tasks took
 FINISHED = 8  # all of this node's tasks ended and all they wrote was sent
@@ -127,7 +127,7 @@ class Lines:
 
 
 def labelled(received: bytes, label: bytes) -> bytes:
-    """`received` with `label` before each line, for srun --label. A line without its end is given one, as Slurm does."""
+    """`received` with `label` before each line, for srun --label. A line without its end gets one, as in Slurm."""
     body = received[:-1] if received.endswith(b"\n") else received
     return label + body.replace(b"\n", b"\n" + label) + b"\n"
 

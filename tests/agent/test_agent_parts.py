@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_compat.agent import launch, login, memory, processes, streams, usage
+from slurm_compat.agent import launch, login, memory, streams, usage
 from slurm_compat.agent.link import BadFrame, FrameReader, Link, dial, frame
 from slurm_compat.agent.signals import cancelled_text
 from slurm_compat.core import wire
@@ -111,7 +111,7 @@ def test_over_tcp():
     listener.close()
 
 
-# --- processes, in a child of their own: they concern a whole process tree ---------------------------------------------
+# --- processes, in a child of their own: they concern a whole process tree -------------------------------------------
 
 
 TREE = """
@@ -150,6 +150,16 @@ assert children(os.getpid()) == []
 
 def test_whose_processes_are_whose():
     subprocess.run([sys.executable, "-c", TREE], check=True, timeout=60)
+
+
+def test_children_either_way():
+    child = subprocess.Popen(["sleep", "100"])
+    try:
+        assert child.pid in processes.children(os.getpid())
+        assert sorted(processes.children(os.getpid())) == sorted(processes.children_by_search(os.getpid()))
+    finally:
+        child.kill()
+        child.wait()
 
 
 # --- usage -----------------------------------------------------------------------------------------------------------
@@ -205,7 +215,8 @@ JOB = {"job_id": 7, "array_job_id": 0, "array_task_id": None, "user_name": "alic
     "given_names, want",
     [
         ({}, ("/dev/null", "/home/alice/slurm-7.out", "/home/alice/slurm-7.out")),
-        ({"array_job_id": 5, "array_task_id": 2}, ("/dev/null", "/home/alice/slurm-5_2.out", "/home/alice/slurm-5_2.out")),
+        ({"array_job_id": 5, "array_task_id": 2},
+         ("/dev/null", "/home/alice/slurm-5_2.out", "/home/alice/slurm-5_2.out")),
         ({"standard_output_given": "/x/%j"}, ("/dev/null", "/x/7", "/x/7")),
         ({"standard_error_given": "e%N"}, ("/dev/null", "/home/alice/slurm-7.out", "/home/alice/enode01")),
         ({"standard_input_given": "in.%j"}, ("/home/alice/in.7", "/home/alice/slurm-7.out", "/home/alice/slurm-7.out")),
@@ -242,7 +253,8 @@ def test_tmpdir_is_made_or_replaced(tmp_path):
         None: ("/tmp", []),
         str(tmp_path / "new"): (str(tmp_path / "new"), []),
         str(tmp_path): (str(tmp_path), []),
-        "/no/such/x": ("/tmp", ["Unable to create TMPDIR [/no/such/x]: No such file or directory", "Setting TMPDIR to /tmp"]),
+        "/no/such/x": ("/tmp", ["Unable to create TMPDIR [/no/such/x]: No such file or directory",
+                                "Setting TMPDIR to /tmp"]),
         str(tmp_path / "file"): ("/tmp", [f"TMPDIR [{tmp_path}/file] is not a directory", "Setting TMPDIR to /tmp"]),
     }  # fmt: skip
     for wanted, (left, lines) in cases.items():

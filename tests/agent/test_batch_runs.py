@@ -1,5 +1,6 @@
 """Real agents running real scripts, driven by a controller that only plays one."""
 
+import base64
 import os
 import re
 import signal
@@ -295,6 +296,61 @@ def test_an_allocation_runs_no_script(pod, helpers):
     pod.controller.wait("extern_ended")
     assert pod.end() == 0
     assert pod.controller.messages == []
+
+
+def test_cancelled_before_it_was_launched(pod, helpers):
+    pod.controller.accept()
+    pod.controller.say("terminate", reason="CANCELLED", text="", kill_wait=5)
+    ended = pod.controller.wait("batch_ended")
+    assert (ended["status"], ended["reason"]) == (signal.SIGTERM, "CANCELLED")
+    pod.controller.say("launch", **helpers.packet(pod.folder, "#!/bin/sh\n"))
+    assert pod.end() == 0
+    assert not (pod.folder / "slurm-123.out").exists()
+
+
+def test_a_launch_that_makes_no_sense_ends_the_job(pod, helpers):
+    packet = helpers.packet(pod.folder, "#!/bin/sh\n")
+    del packet["umask"]
+    pod.controller.accept()
+    pod.controller.say("launch", **packet)
+    ended = pod.controller.wait("batch_ended")
+    assert ended["reason"] == "LAUNCH" and "umask" in ended["error"]
+    pod.controller.say("bye")
+    pod.process.wait()
+
+
+def test_no_room_for_the_script(make_pod, tmp_path, helpers):
+    pod = make_pod(SLURM_COMPAT_SPOOL=str(tmp_path / "missing"))
+    pod.controller.accept()
+    pod.controller.say("launch", **helpers.packet(pod.folder, "#!/bin/sh\n"))
+    ended = pod.controller.wait("batch_ended")
+    assert (ended["status"], ended["reason"]) == (53, "LAUNCH")
+    words = "error: Slurmd could not create a batch directory or file: No such file or directory\n"
+    assert pod.output().endswith(words)
+    pod.end()
+
+
+def test_a_login_environment_when_it_was_asked_for(pod):
+    (pod.folder / ".profile").write_text("export FROM_PROFILE=yes PATH=/from/profile:$PATH\n")
+    sent = base64.b64encode(b"SLURM_GET_USER_ENV=1\0FOO=sent").decode()
+    pod.run('#!/bin/sh\necho "$FROM_PROFILE $FOO $LOGNAME $HOME $PATH"', packet={"environment": sent})
+    pod.controller.wait("batch_ended")
+    words = pod.output().split()
+    assert words[:4] == ["yes", "sent", "alice", str(pod.folder)]
+    assert words[4].startswith("/from/profile:")
+    pod.end()
+
+
+def test_without_a_login_shell_the_job_runs_with_what_was_sent(pod, helpers):
+    sent = base64.b64encode(b"SLURM_GET_USER_ENV=1\0FOO=sent").decode()
+    packet = helpers.packet(pod.folder, "#!/bin/sh\necho $FOO $HOME", {"environment": sent})
+    packet["user"]["shell"] = "/no/such/shell"
+    pod.controller.accept()
+    pod.controller.say("launch", **packet)
+    pod.controller.wait("batch_ended")
+    words = "Unable to get user's local environment, running only with passed environment"
+    assert re.fullmatch(STAMP + words + f"\nsent {pod.folder}\n", pod.output())
+    pod.end()
 
 
 def test_a_refused_agent_ends(pod):

@@ -142,7 +142,7 @@ class EngineProcess:
 
 
 def item(*command: str, cpu: str = "1", memory: str = "100Mi", gpus: int = 0, **fields: Any) -> Any:
-    """A JobSubmitRequestItem that runs a command. Further fields: selector, deadline, grace, env, and the item's own."""
+    """An item that runs a command. Further fields: selector, deadline, grace, env, annotations, and the item's own."""
     made = submit_pb2.JobSubmitRequestItem(namespace="default")
     pod = made.pod_specs.add()
     container = pod.containers.add(name="main", command=list(command))

@@ -1,0 +1,204 @@
+"""Where srun puts its tasks' output and takes their input from: its own streams, or files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from slurm_compat.core import patterns
+from slurm_compat.core.errors import CommandError
+
+PIECE = 4096  # bytes a pipe or terminal that is ready for any takes without blocking (PIPE_BUF)
+HIGH = 1 << 20  # bytes waiting to be written before nothing more is read of the tasks
+
+REMOTE = ("%t", "%n", "%N")  # symbols that differ by task or node: the agents open such files
+
+
+class Sink:
+    """A descriptor that is written to without ever waiting for it."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._waiting = bytearray()
+        mode = os.fstat(fd).st_mode
+        self._at_once = stat.S_ISREG(mode)  # a file never makes us wait
+        self._own = False
+        if stat.S_ISFIFO(mode):
+            # another description of the same pipe, so that not blocking is ours alone and not our neighbours' too
+            with contextlib.suppress(OSError):
+                self.fd = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                self._own = True
+        self.failed: OSError | None = None
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def write(self, data: bytes) -> None:
+        """Take `data`; what the descriptor doesn't take now goes out by `drain`."""
+        if self.failed:
+            return
+        if self._waiting:
+            self._waiting += data
+        elif self._at_once or self._own:
+            written = self._put(data)
+            if written < len(data):
+                self._waiting += memoryview(data)[written:]
+        else:
+            self._waiting += data
+
+    def drain(self) -> None:
+        """The descriptor is ready: write some more."""
+        while self._waiting and not self.failed:
+            piece = self._waiting if self._at_once or self._own else memoryview(self._waiting)[:PIECE]
+            written = self._put(bytes(piece))
+            del piece
+            del self._waiting[:written]
+            if not (self._at_once or self._own) or not written:
+                return
+
+    def _put(self, data: bytes) -> int:
+        done = 0
+        try:
+            while done < len(data):
+                done += os.write(self.fd, memoryview(data)[done:] if done else data)
+                if not (self._at_once or self._own):
+                    break
+        except BlockingIOError:
+            pass
+        except OSError as problem:
+            self.failed = problem
+            self._waiting.clear()
+            return len(data)
+        return done
+
+    def finish(self) -> None:
+        """Write what is left, waiting for it."""
+        if self._own:
+            os.set_blocking(self.fd, True)
+        while self._waiting and not self.failed:
+            written = self._put(bytes(self._waiting))
+            del self._waiting[:written]
+
+    def close(self) -> None:
+        if self._own:
+            os.close(self.fd)
+
+
+class Plan(NamedTuple):
+    """How one stream is connected. `step`: the word for StepRequest; `path`: a file of srun's own, "" for none."""
+
+    step: str
+    path: str
+
+
+def plan(option: str, tasks: int, per_task: bool = True) -> Plan:
+    """What an --input, --output or --error means for a step of `tasks` tasks. "" is the default.
+
+    "none" and the number of a task go to the agents as they are; so does a file name with symbols that differ by task
+    or node. Other file names are srun's own to open; a number that is no task's is a file name.
+    """
+    if option in ("", "all"):
+        return Plan("", "")
+    if option == "none" or (option.isascii() and option.isdigit() and int(option) < tasks):
+        return Plan(option, "")
+    if "\\" not in option and any(symbol in _without_widths(option) for symbol in REMOTE):
+        return Plan(option, "")
+    return Plan("", option)
+
+
+def _without_widths(pattern: str) -> str:
+    out, digits = "", False
+    for letter in pattern:
+        if letter == "%":
+            digits = True
+        elif digits and letter.isdigit():
+            continue
+        else:
+            digits = False
+        out += letter
+    return out
+
+
+def needs_step(path: str) -> bool:
+    """Whether the name can be known only once the step has its number."""
+    return "\\" not in path and any(symbol in _without_widths(path) for symbol in ("%s", "%J"))
+
+
+def expand(path: str, values: Mapping[str, str | None], cwd: str) -> str:
+    return os.path.join(cwd, patterns.expand(path, values))
+
+
+def open_output(command: str, which: str, path: str, append: bool) -> int:
+    """Open for writing, making folders that are missing. Raises CommandError with srun's words."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if append else os.O_TRUNC)
+    try:
+        try:
+            return os.open(path, flags, 0o644)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+            return os.open(path, flags, 0o644)
+    except (OSError, ValueError) as problem:
+        raise _could_not_open(command, which, problem) from None
+
+
+def open_input(command: str, path: str) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (OSError, ValueError) as problem:
+        raise _could_not_open(command, "stdin", problem) from None
+
+
+def _could_not_open(command: str, which: str, problem: Exception) -> CommandError:
+    why = problem.strerror if isinstance(problem, OSError) else str(problem)
+    return CommandError(f"{command}: error: Could not open {which} file: {why}")
+
+
+class Outputs:
+    """The sinks of a step's standard output and error. `open_later` are names that wait for the step's number."""
+
+    def __init__(self, command: str, out: str, err: str | None, append: bool, cwd: str) -> None:
+        """`out`, `err`: file names, "" for srun's own streams; `err` None: where `out` goes."""
+        self._command = command
+        self._names = (out, err)
+        self._append = append
+        self._cwd = cwd
+        self._fds: list[int] = []
+        self.out: Sink | None = None
+        self.err: Sink | None = None
+
+    def open(self, values: Mapping[str, str | None], step_known: bool) -> None:
+        """Open what can be opened now. Called before the step is made, and again after."""
+        out, err = self._names
+        if self.out is None and (step_known or not needs_step(out)):
+            self.out = self._sink("stdout", out, values, 1)
+        if self.err is None and (err is None or err == out) and out:
+            self.err = self.out
+        elif self.err is None and (step_known or not needs_step(err or "")):
+            self.err = self._sink("stderr", err or "", values, 2)
+
+    def _sink(self, which: str, name: str, values: Mapping[str, str | None], own: int) -> Sink:
+        if not name:
+            return Sink(own)
+        fd = open_output(self._command, which, expand(name, values, self._cwd), self._append)
+        self._fds.append(fd)
+        return Sink(fd)
+
+    def sinks(self) -> list[Sink]:
+        return list({id(sink): sink for sink in (self.out, self.err) if sink is not None}.values())
+
+    def full(self) -> bool:
+        return any(sink.waiting > HIGH for sink in self.sinks())
+
+    def finish(self) -> None:
+        for sink in self.sinks():
+            sink.finish()
+            sink.close()
+        for fd in self._fds:
+            os.close(fd)
+
+
+Writer = Callable[[bytes], None]

@@ -1,0 +1,22 @@
+"""Who asks, and what the checks of a submission need to know of other jobs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+
+class Caller(NamedTuple):
+    uid: int
+    gid: int
+    user_name: str
+    group_name: str
+    operator: bool
+    admin: bool
+
+
+class Usage(Protocol):
+    def submitted(self, user_id: int, qos: str) -> int:
+        """Jobs of a user in a QOS that have not ended; array tasks count each."""
+
+    def known(self, job_id: int) -> bool:
+        """Whether this job, or an array of this number, is live or still remembered."""

@@ -1,0 +1,65 @@
+"""Whether a job could ever run: on some nodes of its partition, were they all up and idle.
+
+What Slurm accepts though it can't run as things are (too many nodes for the partition, too long for its limit) waits
+with a reason; what no set of the partition's nodes could take is refused. Observed on 26.05.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from slurm_compat.controller.nodes import Cluster
+from slurm_compat.controller.partitions import Partition
+from slurm_compat.core import errors, reasons
+from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.model import UNLIMITED, JobRequest
+from slurm_compat.translators import constraints
+from slurm_compat.translators.shapes import Room, Shape, sockets_fit
+
+
+def check(request: JobRequest, partition: str, time_limit: int, shape: Shape, cluster: Cluster) -> None:
+    """Raises SlurmError for a job that no nodes could ever take. `shape` is over all of the partition's nodes."""
+    parts = [cluster.partitions[name] for name in partition.split(",")]
+    if not shape.members and not any(limit_reason(time_limit, shape, part, cluster) for part in parts):
+        names = dict.fromkeys(name for part in parts for name in part.node_names)
+        raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE, notes=_notes(request, shape, cluster.rooms(names)))
+    if request.prefer and not _preferable(request, cluster.rooms(cluster.nodes)):
+        raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE)
+
+
+def limit_reason(time_limit: int, shape: Shape, part: Partition, cluster: Cluster) -> str:
+    """The reason for which a partition will not have the job as it is, "" when it will."""
+    if time_limit > part.max_time:
+        return reasons.PARTITION_TIME
+    nodes = len(part.node_names)
+    if shape.minimum_nodes > nodes or (part.max_nodes != UNLIMITED and shape.minimum_nodes > part.max_nodes):
+        return reasons.PARTITION_NODES
+    if shape.max_nodes and shape.max_nodes < part.min_nodes:
+        return reasons.PARTITION_NODES
+    cpus = sum(cluster.nodes[name].cpus for name in part.node_names)
+    if shape.cpus > cpus or shape.node_count > nodes:
+        return reasons.PARTITION_CONFIG
+    return ""
+
+
+# what one node must give, and sbatch's words when no node can
+def _notes(request: JobRequest, shape: Shape, rooms: Sequence[Room]) -> list[str]:
+    memory = shape.memory_per_node or shape.memory_per_cpu or 0
+    rows = (
+        (lambda room: shape.minimum_cpus_per_node <= room.cpus, "CPU count per node can not be satisfied"),
+        (lambda room: memory <= room.memory_mib, "Memory specification can not be satisfied"),
+        (
+            lambda room: (request.temporary_disk_per_node or 0) <= room.tmp_disk,
+            "Temporary disk specification can not be satisfied",
+        ),
+        (
+            lambda room: sockets_fit(request, room),
+            "Socket, core and/or thread specification can not be satisfied",
+        ),
+    )
+    return [text for holds, text in rows if not any(holds(room) for room in rooms)]
+
+
+def _preferable(request: JobRequest, rooms: Sequence[Room]) -> bool:
+    choices = constraints.choices(request.prefer)
+    return any(constraints.satisfies(room.features, choice.every) for choice in choices for room in rooms)

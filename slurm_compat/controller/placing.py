@@ -1,0 +1,137 @@
+"""Where a job goes: its members as it is handed over, the books when its pods are there, a guess for --test-only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from slurm_compat.controller.jobs import Job
+from slurm_compat.controller.views import shown_end
+from slurm_compat.core.hostlist import compress, expand
+from slurm_compat.translators.shapes import Member
+
+if TYPE_CHECKING:
+    from slurm_compat.controller.agents import Link
+    from slurm_compat.controller.controller import Controller
+
+
+def lay_out(controller: Controller, job: Job) -> bool:
+    """Give the job the members it is handed over with; False when no nodes could ever take it as things stand.
+
+    A job of one node asks for the same wherever it goes; one of several is laid out over what is free now, and where
+    that is too little, over the empty nodes: then it waits in Armada.
+    """
+    members = job.shape.members
+    if len(members) == 1 and not job.request.exclusive:
+        return True
+    cluster = controller.cluster
+    now = cluster.shape_now(job)
+    if now is None:
+        now = cluster.lay_out(job.request, job.partition, open_only=True)
+    if not now.members:
+        return bool(members)
+    job.shape = now
+    return True
+
+
+def gres_of(member: Member, link: Link) -> str | dict[str, int]:
+    """What a node gives of GRES: the very GPUs the pod was given, where it knows them by their indices."""
+    name = f"gpu:{member.gpu_type}" if member.gpu_type else "gpu"
+    gpus = link.hello.gpus
+    if gpus and not member.other_gres and all(gpu.isdigit() for gpu in gpus):
+        return f"{name}:{len(gpus)}(IDX:{','.join(gpus)})"
+    amounts = {name: member.gpus} if member.gpus else {}
+    return amounts | member.other_gres
+
+
+def book(controller: Controller, job: Job, links: Iterable[Link]) -> None:
+    """The nodes of the job that starts now, in their order, and what it has of each."""
+    members = job.shape.members
+    cluster = controller.cluster
+    addresses = {}
+    grants: list[tuple[str, int, int, Any]] = []
+    for link in links:
+        member = members[min(link.hello.rank, len(members) - 1)]
+        addresses[link.node] = link.hello.address
+        grants.append((link.node, member.cpus, member.memory_mib, gres_of(member, link)))
+    job.resources = cluster.allocate(job.job_id, grants, job.request.licenses)
+    names = [entry[0] for entry in job.resources]
+    job.addresses = [addresses[name] for name in names]
+    job.partition = cluster.partition_of_nodes(job.partition, [name for name in names if name in cluster.nodes])
+    job.nodes = compress(names)
+    job.node_count = len(names)
+    job.cpus = sum(entry[1] for entry in job.resources)
+    job.licenses_allocated = job.request.licenses
+    job.tres_alloc_str = cluster.tres_of(job.resources)
+
+
+def estimate(controller: Controller, job: Job) -> dict[str, Any]:
+    """When and where the job would start: now where it fits, else when enough running jobs' time is over."""
+    cluster = controller.cluster
+    now = controller.now()
+    start = max(now, job.begin_time)
+    partition = job.partition.split(",")[0]
+    shape = cluster.shape_now(job)
+    if shape is None:
+        shape = cluster.lay_out(job.request, job.partition, open_only=True)
+        ends = sorted(shown_end(other) for other in running(controller) if other.partition == partition)
+        start = max(start, ends[0] if ends else now)
+    members = shape.members or job.shape.members
+    names = _names(controller, members, partition, job)
+    return {
+        "job_id": job.job_id,
+        "start_time": start,
+        "cpus": sum(member.cpus for member in members) or job.shape.cpus,
+        "nodes": compress(names),
+        "partition": partition,
+        "node_count": len(members) or job.shape.node_count,
+    }
+
+
+def _names(controller: Controller, members: list[Member], partition: str, job: Job) -> list[str]:
+    """Nodes for the members, the ones with room first, as weight and order have them."""
+    cluster = controller.cluster
+    nodes = [cluster.nodes[name] for name in cluster.partitions[partition].node_names]
+    order = sorted(range(len(nodes)), key=lambda place: (nodes[place].weight, place))
+    taken: list[str] = []
+    for member in members:
+        best = ""
+        for free in (True, False):
+            for place in order:
+                node = nodes[place]
+                room = node.room(free)
+                if (
+                    node.available
+                    and node.name not in taken
+                    and room.cpus >= member.cpus
+                    and room.memory_mib >= member.memory_mib
+                    and sum(number for key, number in room.gres.items() if key.startswith("gpu")) >= member.gpus
+                    and _allowed(job, node.name)
+                ):
+                    best = node.name
+                    break
+            if best:
+                break
+        if best:
+            taken.append(best)
+    return taken
+
+
+def _allowed(job: Job, name: str) -> bool:
+    required, excluded = job.request.required_nodes, job.request.excluded_nodes
+    return (not required or name in expand(required)) and (not excluded or name not in expand(excluded))
+
+
+def running(controller: Controller) -> list[Job]:
+    return [controller.table.jobs[job_id] for job_id in controller.table.running]
+
+
+def live(controller: Controller) -> Iterable[Job]:
+    """Jobs that count against limits: handed to Armada or running."""
+    table = controller.table
+    for job_id in table.running:
+        yield table.jobs[job_id]
+    for job_id in controller.staging.inside:
+        job = table.jobs.get(job_id)
+        if job is not None and job.staged:
+            yield job

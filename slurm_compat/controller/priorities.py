@@ -1,0 +1,69 @@
+"""A job's priority: the weighted sum of slurm.conf's multifactor plugin.
+
+Source: the Multifactor Priority Plugin's manual; sizes and ages observed on 26.05. Fair share is 1.0 for all while
+nobody's usage is counted here, so that this term orders nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slurm_compat.controller.jobs import Job
+from slurm_compat.core.timefmt import seconds_of
+
+if TYPE_CHECKING:
+    from slurm_compat.controller.nodes import Cluster
+
+LARGEST = 0xFFFFFFFF - 2
+NICE_OFFSET = 0  # JobRequest.nice is already relative
+
+
+def priority(job: Job, cluster: Cluster, now: int) -> int:
+    """Higher goes first; at least 1, for 0 means held."""
+    total = sum(weight * factor for weight, factor in terms(job, cluster, now)) - job.nice
+    return min(max(int(total), 1), LARGEST)
+
+
+def terms(job: Job, cluster: Cluster, now: int) -> list[tuple[int, float]]:
+    """(weight, factor 0..1) of age, fair share, size, partition, QOS."""
+    conf = cluster.conf
+    return [
+        (conf.priority_weight_age, age(job, cluster, now)),
+        (conf.priority_weight_fairshare, 1.0),
+        (conf.priority_weight_job_size, size(job, cluster)),
+        (conf.priority_weight_partition, _share(_partition(job, cluster), _largest_partition(cluster))),
+        (conf.priority_weight_qos, _share(_qos(job, cluster), max((qos.priority for qos in conf.qos), default=0))),
+    ]
+
+
+def age(job: Job, cluster: Cluster, now: int) -> float:
+    oldest = seconds_of(cluster.conf.priority_max_age)
+    waited = now - (job.accrue_time or job.eligible_time or now)
+    return min(max(waited, 0) / oldest, 1.0) if oldest else 0.0
+
+
+def size(job: Job, cluster: Cluster) -> float:
+    """Half the job's share of the nodes and half its share of the CPUs."""
+    nodes = len(cluster.nodes)
+    cpus = sum(node.cpus for node in cluster.nodes.values())
+    if not nodes or not cpus:
+        return 0.0
+    shape = job.shape
+    return min((shape.minimum_nodes / nodes + shape.cpus / cpus) / 2, 1.0)
+
+
+def _partition(job: Job, cluster: Cluster) -> int:
+    names = [name for name in job.partition.split(",") if name in cluster.partitions]
+    return max((cluster.partitions[name].priority_job_factor for name in names), default=0)
+
+
+def _largest_partition(cluster: Cluster) -> int:
+    return max((part.priority_job_factor for part in cluster.partitions.values()), default=0)
+
+
+def _qos(job: Job, cluster: Cluster) -> int:
+    return next((qos.priority for qos in cluster.conf.qos if qos.name == job.qos), 0)
+
+
+def _share(value: int, largest: int) -> float:
+    return value / largest if largest > 0 else 0.0

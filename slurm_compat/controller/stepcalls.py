@@ -1,0 +1,212 @@
+"""srun's calls: a step is laid out, its agents are told, its connection is its life."""
+
+from __future__ import annotations
+
+import base64
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from slurm_compat.controller import stepkeeping
+from slurm_compat.controller.authorization import require_owner
+from slurm_compat.controller.jobs import Job, Step
+from slurm_compat.controller.server import Session
+from slurm_compat.controller.steps import Busy, Granted, plan
+from slurm_compat.controller.views import job_fields
+from slurm_compat.core import errors, tres
+from slurm_compat.core.calls import StepComplete, StepCreate
+from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.hostlist import compress
+from slurm_compat.core.states import COMPLETING, PENDING, RUNNING, SUSPENDED
+from slurm_compat.store.changes import Change
+from slurm_compat.translators import gres
+
+if TYPE_CHECKING:
+    from slurm_compat.controller.controller import Controller
+
+SIGKILL = 9
+
+
+class Steps:
+    """Steps on the way: those that wait for others of their job, and those whose srun listens."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._waiting: dict[int, deque[tuple[Session, StepCreate]]] = {}
+
+    def create(self, session: Session, args: StepCreate) -> None:
+        """A stream: granted at once, or waiting and granted later."""
+        job = self._job(session, args.job_id)
+        try:
+            self._grant(job, session, args)
+        except Busy as busy:
+            if args.request.immediate is not None:
+                raise
+            session.send({"event": "waiting", "error": [busy.number, busy.text]})
+            entry = (session, args)
+            self._waiting.setdefault(job.job_id, deque()).append(entry)
+            session.on_close = lambda: self._give_up(job.job_id, entry)
+
+    def _job(self, session: Session, job_id: int) -> Job:
+        job = self._controller.table.jobs.get(job_id)
+        if job is None:
+            raise SlurmError(errors.INVALID_JOB_ID)
+        assert session.caller is not None
+        require_owner(session.caller, job.user_id)
+        if job.state == PENDING:
+            raise SlurmError(errors.JOB_PENDING)
+        if job.is_final or COMPLETING in job.flags:
+            raise SlurmError(errors.ALREADY_DONE)
+        if job.state == SUSPENDED:
+            raise SlurmError(errors.JOB_SUSPENDED)
+        return job
+
+    def _give_up(self, job_id: int, entry: tuple[Session, StepCreate]) -> None:
+        queue = self._waiting.get(job_id)
+        if queue is not None and entry in queue:
+            queue.remove(entry)
+
+    def freed(self, job_id: int) -> None:
+        """A step of the job ended: those that wait are tried again, in their order."""
+        queue = self._waiting.pop(job_id, None)
+        while queue:
+            session, args = queue.popleft()
+            if session.closed:
+                continue
+            session.on_close = None
+            try:
+                self._grant(self._job(session, job_id), session, args)
+            except Busy:
+                entry = (session, args)
+                self._waiting.setdefault(job_id, deque()).append(entry)
+                session.on_close = lambda entry=entry: self._give_up(job_id, entry)  # type: ignore[misc]
+            except SlurmError as problem:
+                session.send_error(problem)
+                session.end()
+
+    def _grant(self, job: Job, session: Session, args: StepCreate) -> None:
+        controller = self._controller
+        request = args.request
+        running = [step for step in controller.table.steps_of(job) if not step.end_time]
+        granted = plan(job, running, request)
+        step_id = "interactive" if request.interactive else str(job.next_step)
+        change = Change()
+        if not request.interactive:
+            job.next_step += 1
+        step = _record(controller, job, step_id, granted, args)
+        controller.table.put_step(change, step)
+        controller.put(change, job)
+        run = controller.agents.runs.get(job.job_id)
+        if run is None:
+            raise SlurmError(errors.NODE_NOT_AVAIL)
+        run.step_listeners[step_id] = session.send
+        run.step_sessions[step_id] = session
+        session.on_close = lambda: self._dropped(job.job_id, job.db_index, step_id)
+        job_now = job_fields(controller, job)
+        granted_event = {
+            "event": "granted",
+            "step_id": step_id,
+            "layout": granted.layout,
+            "resources": granted.resources,
+            "tasks": granted.tasks,
+            "cpus": granted.cpus,
+            "distribution": granted.distribution,
+            "environment": {},
+            "job": job_now,
+        }
+        launch = {
+            "msg": "launch_step",
+            "step_id": step_id,
+            "request": _as_json(request),
+            "layout": granted.layout,
+            "resources": granted.resources,
+            "addresses": args.addresses,
+            "secret": args.secret,
+            "launch_address": controller.addresses_of_host(request.srun_host),
+            "job": {},
+        }
+        nodes = [entry[0] for entry in granted.layout]
+
+        def go() -> None:
+            session.send(granted_event)
+            controller.agents.tell(job.job_id, launch, nodes)
+
+        controller.commit(change, go)
+
+    def _dropped(self, job_id: int, db_index: int, step_id: str) -> None:
+        """srun is gone: its tasks go, too."""
+        controller = self._controller
+        run = controller.agents.runs.get(job_id)
+        if run is not None:
+            run.step_listeners.pop(step_id, None)
+            run.step_sessions.pop(step_id, None)
+        step = controller.table.steps.get(db_index, {}).get(step_id)
+        if step is not None and not step.end_time:
+            nodes = [entry[0] for entry in step.layout]
+            controller.agents.tell(job_id, {"msg": "signal", "to": step_id, "signal": SIGKILL}, nodes)
+
+    def complete(self, session: Session, args: StepComplete) -> dict[str, Any]:
+        """srun's word on how its step ended: what the agents said of their tasks counts, where they did."""
+        controller = self._controller
+        job = controller.table.jobs.get(args.job_id)
+        if job is None:
+            raise SlurmError(errors.INVALID_JOB_ID)
+        assert session.caller is not None
+        require_owner(session.caller, job.user_id)
+        step = controller.table.steps.get(job.db_index, {}).get(args.step_id)
+        if step is None:
+            raise SlurmError(errors.INVALID_JOB_ID)
+        if step.end_time:
+            return {}
+        nodes = [entry[0] for entry in step.layout]
+        told = controller.agents.tell(
+            job.job_id, {"msg": "signal", "to": args.step_id, "signal": SIGKILL}, nodes
+        )
+        if not told:
+            change = Change()
+            stepkeeping.finish(controller, job, step, args.exit_code, controller.now(), change)
+            controller.commit(change)
+            self.freed(job.job_id)
+        return {}
+
+
+def _record(controller: Controller, job: Job, step_id: str, granted: Granted, args: StepCreate) -> Step:
+    request = args.request
+    names = [entry[0] for entry in granted.layout]
+    amounts = {"cpu": granted.cpus, "mem": granted.memory_mib, "node": len(names)}
+    gres_amounts: dict[str, int] = {}
+    for entry in granted.resources:
+        tres.add(gres_amounts, controller.gres_amounts(entry[4]))
+    return Step(
+        job_id=job.job_id,
+        db_index=job.db_index,
+        step_id=step_id,
+        name=request.name or (request.argv[0].rpartition("/")[2] if request.argv else step_id),
+        state=RUNNING,
+        start_time=controller.now(),
+        time_limit=granted.time_limit,
+        nodes=compress(names),
+        node_count=len(names),
+        cpus=granted.cpus,
+        tasks=granted.tasks,
+        layout=granted.layout,
+        resources=granted.resources,
+        overlap=granted.overlap or request.interactive,
+        tres_alloc_str=tres.show(amounts | gres.as_tres(gres_amounts, controller.cluster.tres_listed)),
+        distribution=granted.distribution,
+        submit_line=request.submit_line,
+        srun_host=request.srun_host,
+        srun_pid=request.srun_pid,
+        current_working_directory=request.current_working_directory,
+        standard_input=request.standard_input,
+        standard_output=request.standard_output,
+        standard_error=request.standard_error,
+    )
+
+
+def _as_json(request: Any) -> dict[str, Any]:
+    """The request with all its fields, as the agent reads them."""
+    values = msgspec.structs.asdict(request)
+    values["environment"] = base64.b64encode(request.environment).decode()
+    return values

@@ -1,0 +1,211 @@
+"""scontrol update job: which keys may be changed, when, and by whom. Each row is one key.
+
+A pending job's request is made anew with the changes and checked as a submission is, so that every number that follows
+from it stays right.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from slurm_compat.controller import changing, launching
+from slurm_compat.controller.jobs import Job
+from slurm_compat.controller.submission import Caller, check
+from slurm_compat.core import errors
+from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.model import JobRequest
+from slurm_compat.core.states import PENDING
+from slurm_compat.store.changes import Change
+
+if TYPE_CHECKING:
+    from slurm_compat.controller.controller import Controller
+
+Setter = Callable[["Controller", Caller, Job, Any], None]
+
+_REQUEST_TYPES = {field.name: field.type for field in msgspec.structs.fields(JobRequest)}
+
+
+def update(
+    controller: Controller, caller: Caller, targets: list[str], changes: dict[str, Any], change: Change
+) -> list[list[Any]]:
+    def act(job: Job) -> None:
+        one(controller, caller, job, changes, change)
+
+    return changing.each_target(controller, caller, targets, change, act)
+
+
+def one(controller: Controller, caller: Caller, job: Job, changes: dict[str, Any], change: Change) -> None:
+    """Apply what may be applied; a refused key refuses itself and all behind it, as slurmctld goes about it."""
+    if job.is_final:
+        raise SlurmError(errors.JOB_FINISHED)
+    job = copy.copy(job)
+    problem: SlurmError | None = None
+    request_changes: dict[str, Any] = {}
+    for name, value in changes.items():
+        try:
+            setter = SETTERS.get(name)
+            if setter is not None:
+                setter(controller, caller, job, value)
+            elif name in _REQUEST_TYPES:
+                _allowed(caller, job, name)
+                request_changes[name] = _typed(name, value)
+            else:
+                raise SlurmError(errors.NOT_SUPPORTED)
+        except SlurmError as trouble:
+            problem = problem or trouble
+    if request_changes:
+        try:
+            job = _with_request(controller, caller, job, request_changes, change)
+        except SlurmError as trouble:
+            problem = problem or trouble
+    controller.changed(job, change, "update", ",".join(changes))
+    if problem is not None:
+        raise problem
+
+
+def _allowed(caller: Caller, job: Job, name: str) -> None:
+    if name in _OPERATORS_ONLY and not caller.operator:
+        raise SlurmError(errors.ACCESS_DENIED)
+    if job.state != PENDING and name not in _WHILE_RUNNING:
+        # the count of nodes of a running job can't be changed here; the rest is no longer pending
+        raise SlurmError(errors.NOT_SUPPORTED if name in ("minimum_nodes", "maximum_nodes") else errors.JOB_NOT_PENDING)
+
+
+def _typed(name: str, value: Any) -> Any:
+    try:
+        return msgspec.convert(value, _REQUEST_TYPES[name])
+    except msgspec.ValidationError as problem:
+        raise SlurmError(3001, f"{name}: {problem}") from None
+
+
+def _with_request(
+    controller: Controller, caller: Caller, job: Job, changes: dict[str, Any], change: Change
+) -> Job:
+    request = msgspec.structs.replace(job.request, **changes)
+    if job.state != PENDING or not changes.keys() & _SHAPING:
+        _plain(job, request, changes)
+        job.request = request
+        return job
+    owner = controller.roles.caller(controller.people.person(job.user_id, job.group_id))
+    owner = owner._replace(operator=owner.operator or caller.operator, admin=owner.admin or caller.admin)
+    accepted = check(_as_is(request, job, changes), owner, controller.cluster, controller.now(), controller.usage)
+    job = copy.copy(controller.take_back(job, change, "updated"))
+    job.request = request
+    job.shape = accepted.shape
+    job.partition = accepted.partition
+    job.account, job.qos, job.association_id = accepted.account, accepted.qos, accepted.association_id
+    job.tres_req_str = accepted.tres_req_str
+    if "time_limit" in changes or "partition" in changes:
+        job.time_limit = accepted.time_limit if changes.get("time_limit") is not None else job.time_limit
+    if "dependency" in changes:
+        controller.watchers.remove(job)
+        job.dependency, job.dependency_any = accepted.dependency, accepted.dependency_any
+    if "begin_time" in changes:
+        job.begin_time = accepted.begin_time
+        job.eligible_time = 0
+    if "nice" in changes:
+        job.nice = accepted.nice
+    _plain(job, request, changes)
+    if not job.hold:
+        job.priority = controller.priority(job)
+    return job
+
+
+def _as_is(request: JobRequest, job: Job, changes: dict[str, Any]) -> JobRequest:
+    """For the check: what was decided before and is not changed now is said outright, and an array counts once."""
+    said: dict[str, Any] = {"array": "", "hold": False}
+    if "partition" not in changes:
+        said["partition"] = job.partition
+    if "account" not in changes:
+        said["account"] = job.account
+    if "qos" not in changes:
+        said["qos"] = job.qos if "account" not in changes else request.qos
+    if "dependency" not in changes:
+        said["dependency"] = ""
+    if "begin_time" not in changes:
+        said["begin_time"] = 0
+    return msgspec.structs.replace(request, **said)
+
+
+def _plain(job: Job, request: JobRequest, changes: dict[str, Any]) -> None:
+    """Fields that the job keeps beside the request."""
+    for name in ("name", "comment", "admin_comment", "extra", "deadline"):
+        if name in changes:
+            setattr(job, name, changes[name])
+    if "requeue" in changes:
+        job.requeue = bool(request.requeue)
+
+
+# keys of the request that change what the job takes or when it may run: checked as a submission is
+_SHAPING = frozenset(
+    {
+        "account", "partition", "qos", "reservation", "begin_time", "time_limit", "time_minimum", "dependency", "nice",
+        "minimum_nodes", "maximum_nodes", "tasks", "cpus_per_task", "tasks_per_node", "tasks_per_socket",
+        "tasks_per_core", "minimum_cpus_per_node", "sockets_per_node", "cores_per_socket", "threads_per_core",
+        "memory_per_node", "memory_per_cpu", "memory_per_gpu", "temporary_disk_per_node", "exclusive", "oversubscribe",
+        "required_nodes", "excluded_nodes", "constraints", "prefer", "licenses", "gres", "gpus", "gpus_per_node",
+        "gpus_per_task", "gpus_per_socket", "cpus_per_gpu", "tres_per_task", "contiguous", "overcommit",
+    }
+)  # fmt: skip
+_WHILE_RUNNING = frozenset(
+    {"comment", "admin_comment", "extra", "name", "requeue", "mail_type", "mail_user", "wckey", "nice", "deadline"}
+)
+_OPERATORS_ONLY = frozenset({"admin_comment", "deadline", "oversubscribe", "contiguous", "exclusive", "priority"})
+
+
+def _set_priority(controller: Controller, caller: Caller, job: Job, value: Any) -> None:
+    if job.hold and value:
+        raise SlurmError(errors.JOB_HELD)
+    if not caller.operator and int(value) > job.priority:
+        raise SlurmError(errors.ACCESS_DENIED)
+    job.fixed_priority = job.priority = int(value)
+
+
+def _set_time_limit(controller: Controller, caller: Caller, job: Job, value: Any) -> None:
+    limit = int(value)
+    if not caller.operator and limit > job.time_limit:
+        raise SlurmError(errors.ACCESS_DENIED)
+    job.time_limit = limit
+    if job.is_running:
+        controller.agents.tell(job.job_id, {"msg": "update", "end_time": launching.end_time(job)})
+
+
+def _set_end_time(controller: Controller, caller: Caller, job: Job, value: Any) -> None:
+    if not job.is_running:
+        raise SlurmError(errors.JOB_NOT_RUNNING)
+    minutes = max(1, -(-(int(value) - job.start_time) // 60))
+    _set_time_limit(controller, caller, job, minutes)
+
+
+def _set_nice(controller: Controller, caller: Caller, job: Job, value: Any) -> None:
+    nice = int(value)
+    if nice < 0 and not caller.operator:
+        raise SlurmError(errors.ACCESS_DENIED)
+    job.nice = nice
+    if job.state == PENDING and not job.hold:
+        job.priority = controller.priority(job)
+
+
+def _set_throttle(controller: Controller, caller: Caller, job: Job, value: Any) -> None:
+    if not job.array_job_id:
+        raise SlurmError(errors.NOT_SUPPORTED)
+    job.array_max_tasks = max(0, int(value))
+    for other in controller.table.family(job.array_job_id):
+        other.array_max_tasks = job.array_max_tasks
+    if job.reason == "JobArrayTaskLimit":
+        job.reason = "None"
+
+
+SETTERS: dict[str, Setter] = {
+    "priority": _set_priority,
+    "time_limit": _set_time_limit,
+    "end_time": _set_end_time,
+    "nice": _set_nice,
+    "array_max_tasks": _set_throttle,
+    "array_task_throttle": _set_throttle,
+}
+
