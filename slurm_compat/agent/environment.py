@@ -20,6 +20,7 @@ BATCH_STEP = -5  # what SLURM_STEP_ID is in a batch script
 # Read from the submitted environment and then taken out of it, so that jobs don't hand them on.
 CONSUMED = ("SLURM_UMASK", "SLURM_GPUS_ON_NODE", "SLURM_JOB_GPUS")
 TASKS_KEEP = ("SLURM_UMASK", "SLURM_JOB_GPUS")  # a step's tasks find these of the job's own
+COMMAND_HOST = "_SLURM_COMPAT_HOST"  # names the socket at which launchers find this job's agent; commands.py
 GPU_LISTS = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK", "GPU_DEVICE_ORDINAL")
 
 Launch = Mapping[str, Any]
@@ -78,7 +79,7 @@ def batch_environment(launch: Launch, submitted: Mapping[str, str], login: Mappi
         env["SLURM_CPUS_PER_TASK"] = str(job["cpus_per_task"])
     if "SLURM_NTASKS" not in submitted and job.get("tasks_given"):
         env["SLURM_NTASKS"] = env["SLURM_NPROCS"] = str(job["tasks"])
-    return env
+    return _with_commands(env, launch)
 
 
 def task_environment(
@@ -121,6 +122,14 @@ def task_environment(
     env.update(_owner(launch))
     env["SLURM_JOB_GROUP"] = launch["user"]["group"]
     env["SLURMD_NODENAME"] = node_name
+    return _with_commands(env, launch)
+
+
+def _with_commands(env: dict[str, str], launch: Launch) -> dict[str, str]:
+    """The environment with this node's own command host, and never that of the job it was submitted from."""
+    env.pop(COMMAND_HOST, None)
+    if host := launch["config"].get("command_host"):
+        env[COMMAND_HOST] = host
     return env
 
 

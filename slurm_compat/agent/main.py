@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.agent import launch, processes, usage
+from slurm_compat.agent import commands, launch, processes, usage
 from slurm_compat.agent.batch import Batch
 from slurm_compat.agent.environment import UNLIMITED
 from slurm_compat.agent.link import Link
@@ -42,6 +42,7 @@ class Agent:
         self.steps: dict[str, Step] = {}
         self.processes = Processes()
         self.batch: Batch | None = None
+        self.commands: commands.CommandHost | None = None
         self.ending_reason = ""  # why the job is being ended, "" while it is not
         self.link = Link(environ["SLURM_COMPAT_CONTROLLER"], _hello(environ))
         self.loop = Loop(self._reaped, self._stop)
@@ -135,19 +136,32 @@ class Agent:
         if self.packet:
             return
         self.packet = message
-        self._set_end(message.get("end_time") or 0)
+        unlimited = message["job"].get("time_limit", UNLIMITED) == UNLIMITED
+        self._set_end(0 if unlimited else int(message.get("end_time") or 0))
         try:
             self.user = launch.User.of(message["user"])
         except launch.Refused as problem:
             if message["role"] == "batch" and message["rank"] == 0:
                 self._not_launched(str(problem))
             return
+        self._serve_commands()
         self._sample_by(usage.Schedule(time.monotonic(), float(message["config"].get("sample_interval", 30))))
         if self.ending_reason:
             return  # terminate came first, and was answered
         if message["role"] == "batch" and message["rank"] == 0:
             self.batch = Batch(self)
             self.batch.start()
+
+    def _serve_commands(self) -> None:
+        """The job's own sbatch, srun, squeue … are forked from here from now on."""
+        self.commands = commands.CommandHost(self.user, self.environ.get("SLURM_COMPAT_SPOOL"))
+        if self.commands.path:
+            self.packet["config"]["command_host"] = self.commands.path
+            self.loop.watch(self.commands.listener.fileno(), READ, lambda _: self._start_command())
+
+    def _start_command(self) -> None:
+        if self.commands is not None and (pid := self.commands.serve()):
+            self.on_exit(pid, commands.OWNER, lambda status, rusage: None)
 
     def _not_launched(self, why: str, status: int = 1 << 8, reason: str = "LAUNCH") -> None:
         self.link.report("batch_ended", status=status, time=int(time.time()), usage={}, reason=reason, error=why)
@@ -269,8 +283,7 @@ class Agent:
         """The time limit ends at this moment, 0: never; with the warning signal before it."""
         self._forget_limit()
         self._end_time = end_time
-        unlimited = self.packet["job"].get("time_limit", UNLIMITED) == UNLIMITED
-        if not end_time or unlimited or self._suspended_at:
+        if not end_time or self._suspended_at:
             return
         left = end_time - time.time()
         over = int(self.packet["config"].get("over_time_limit") or 0) * 60
@@ -359,6 +372,8 @@ class Agent:
         self._flush()
         if self.batch is not None:
             self.batch.close()
+        if self.commands is not None:
+            self.commands.close()
 
     def _flush(self) -> None:
         """Give the last report a moment to leave; the controller said bye and needs no more than that."""

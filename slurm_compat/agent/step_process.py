@@ -427,6 +427,9 @@ class StepProcess:
     def _task_ended(self, task: Task, status: int) -> None:
         task.status = status
         self._close_stdin(task)
+        # what it wrote comes before its end
+        for output in list(task.outputs):
+            self._read_output(task, output)
         self._give_credit()
         self._ended.append(task)
         if not all(one.status is not None and not one.epilog for one in self._tasks.values()):
@@ -512,6 +515,8 @@ class StepProcess:
         *lines, self._agent_data = (self._agent_data + received).split(b"\n")
         for line in lines:
             message = json.loads(line)
+            if int(message.get("signal", signal.SIGTERM)) in signals.ENDING:
+                self._send(stepio.message(stepio.ENDING, {}))
             if "signal" in message:
                 self._signal(int(message["signal"]))
             else:

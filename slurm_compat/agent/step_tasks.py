@@ -160,9 +160,7 @@ def program_path(name: str, env: Mapping[str, str], cwd: str) -> str:
     return name
 
 
-def program_of(
-    request: Mapping[str, Any], env: dict[str, str], rank: int, streams: tuple[int, int, int]
-) -> Program:
+def program_of(request: Mapping[str, Any], env: dict[str, str], rank: int, streams: tuple[int, int, int]) -> Program:
     cwd = request.get("current_working_directory") or "/"
     argv = argv_of(request, rank) or [""]
     stdin, stdout, stderr = streams

@@ -23,7 +23,15 @@ Job = dict[str, Any]
 # A job that is placed at once is nothing to tell about: only one that waits longer, or is known to.
 QUIET_WAIT = 0.7  # seconds
 AT_ONCE = ("None", "Resources", "Priority", "")  # reasons that may be over before the user could read of them
-GIVEN_UP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+GIVEN_UP = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+)
 
 
 class Words:

@@ -11,7 +11,7 @@ def own_cluster(ctx: Context) -> str:
 
 
 def require_own_cluster(ctx: Context, names: str) -> str:
-    """This cluster's name, when `names` has no other in it. Raises CommandError with the words for one that is not known."""
+    """This cluster's name, when `names` has no other in it. Raises CommandError for one that is not known."""
     own = own_cluster(ctx)
     for name in names.split(","):
         if name not in (own, "all"):

@@ -22,7 +22,7 @@ _KINDS = {"json": "application/json", "yaml": "application/x-yaml"}
 
 
 def refusal(ctx: Context, kind: str, parser: str) -> int | None:
-    """The exit code when `--json=parser` is not to be answered with a document: a list of parsers, or an unknown one."""
+    """The exit code when `--json=parser` is answered without a document: "list", or an unknown parser. Else None."""
     if parser == "list":
         ctx.err("Possible data_parser plugins:")
         for name in PARSERS:

@@ -10,6 +10,7 @@ from typing import Any
 
 from slurm_compat import SLURM_VERSION
 from slurm_compat.cli import sinfo_columns as c
+from slurm_compat.cli.clusters import require_own_cluster
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.optiontable import OPERAND, OPTIONAL, REQUIRED, Opt, help_lines, parsed
 from slurm_compat.cli.sinfo_groups import STATES, Group, Node, grouped, state_filter
@@ -91,7 +92,7 @@ _NO_EFFECT = ("federation", "local", "noconvert", "autocomplete")
 
 def asked_for(argv: Sequence[str], env: Mapping[str, str]) -> Asked:
     """The options over the environment's. Raises CommandError for what sinfo refuses before it asks anybody."""
-    asked = Asked()
+    asked = Asked(clusters=env.get("SLURM_CLUSTERS", ""))
     if "SINFO_ALL" in env:
         asked.flags.add("a")
     named = False
@@ -175,10 +176,11 @@ def once(ctx: Context, asked: Asked) -> int:
     if asked.output:
         from slurm_compat.cli import sinfo_json
 
-        return sinfo_json.print_info(ctx, asked)
+        partitions, nodes = load(ctx, asked, [sinfo_json.needed()])
+        return sinfo_json.print_rows(ctx, asked.output, asked.parser, partitions, nodes, node_filter(asked))
     view = c.View(_time_format(ctx), ctx.now(), "N/A")
     if asked.clusters:
-        view = view._replace(cluster=_own_cluster(ctx, asked.clusters))
+        view = view._replace(cluster=require_own_cluster(ctx, asked.clusters))
         ctx.out(f"CLUSTER: {view.cluster}")
     if asked.iterate or ("l" in asked.flags and "h" not in asked.flags):
         ctx.out(time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(view.now)))
@@ -342,19 +344,6 @@ def node_filter(asked: Asked) -> Callable[[Node], bool]:
     if "F" not in asked.flags and asked.states is None:
         tests.append(lambda node: node["state"] != nodestates.FUTURE)
     return lambda node: all(test(node) for test in tests)
-
-
-def _own_cluster(ctx: Context, wanted: str) -> str:
-    own = next((str(row[0]) for row in ctx.controller.rows("partitions", ["cluster"])), "")
-    for name in wanted.split(","):
-        if name not in (own, "all"):
-            raise CommandError(
-                f"sinfo: error: No cluster '{name}' known by database.",
-                f"sinfo: error: '{name}' can't be reached now, or it is an invalid entry for --cluster.  "
-                "Use 'sacctmgr list clusters' to see available clusters.",
-                "sinfo: fatal: Could not get cluster information",
-            )
-    return own
 
 
 RESERVATION_FIELDS = ["name", "start_time", "end_time", "nodes"]

@@ -6,7 +6,6 @@ Rows stand in the order of --helpFormat. Source: squeue(1), --format and --Forma
 from __future__ import annotations
 
 from slurm_compat.cli.squeue_values import (
-    ID_FIELDS,
     array_id,
     batch_host_text,
     cluster_text,
@@ -61,6 +60,11 @@ from slurm_compat.core.columns import (
     or_null,
 )
 from slurm_compat.core.timefmt import short_duration
+
+ID_FIELDS = (
+    SETTINGS, "job_id", "array_job_id", "array_task_id", "array_task_string", "array_max_tasks",
+    "het_job_id", "het_job_offset",
+)  # fmt: skip
 
 JOB_COLUMNS = (
     #      -O name            -o   header             fields, text

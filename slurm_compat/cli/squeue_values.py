@@ -77,12 +77,6 @@ def id_text(
     return job_name(job_id, array_job_id, task, het_job_id, offset)
 
 
-ID_FIELDS = (
-    SETTINGS, "job_id", "array_job_id", "array_task_id", "array_task_string", "array_max_tasks",
-    "het_job_id", "het_job_offset",
-)  # fmt: skip
-
-
 def array_id(job_id: int, array_job_id: int) -> int:
     return array_job_id or job_id
 
@@ -220,13 +214,18 @@ def mem(settings: Settings, mib: int) -> str:
     return f"{mib}M"
 
 
-def memory_text(settings: Settings, per_node: int | None, per_cpu: int | None, per_tres: str) -> str:
+def memory_of(per_node: int | None, per_cpu: int | None, per_tres: str) -> int:
+    """MiB asked for a node, a CPU or a GPU, whichever was said."""
     if per_node is not None:
-        return mem(settings, per_node)
+        return per_node
     if per_cpu is not None:
-        return mem(settings, per_cpu)
+        return per_cpu
     amount = per_tres.rpartition(":")[2]
-    return mem(settings, int(amount)) if amount.isdigit() else "0"
+    return int(amount) if amount.isdigit() else 0
+
+
+def memory_text(settings: Settings, per_node: int | None, per_cpu: int | None, per_tres: str) -> str:
+    return mem(settings, memory_of(per_node, per_cpu, per_tres))
 
 
 def tres_text(allocated: str, requested: str) -> str:

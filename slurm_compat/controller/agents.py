@@ -6,21 +6,22 @@ agent that outlives this process says again what was not kept.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.controller import arrays, launching, stepkeeping
+from slurm_compat.controller import arrays, launching, placing, stepkeeping
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.machine import Event
 from slurm_compat.core.calls import AgentHello
 from slurm_compat.core.errors import ACCESS_DENIED, INVALID_JOB_ID, SlurmError
-from slurm_compat.core.hostlist import compress
 from slurm_compat.core.states import COMPLETING, PENDING
 from slurm_compat.store.changes import Change
 
 if TYPE_CHECKING:
     from slurm_compat.controller.controller import Controller
+    from slurm_compat.controller.server import Session
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Run:
         self.links: dict[int, Link] = {}
         self.batch_over = False
         self.ending = ""  # reason, once terminate was said
-        self.step_listeners: dict[str, Callable[[dict[str, Any]], None]] = {}  # step id: the srun that made it
+        self.step_sessions: dict[str, Session] = {}  # step id: the srun that made it
 
 
 class Agents:
@@ -113,21 +114,11 @@ class Agents:
         controller = self._controller
         now = controller.now()
         change = Change()
+        job = copy.copy(job)
         if job.is_array_record:
             job, _ = arrays.split(job, job.array_ranges[0][0], job.job_id, job.db_index)
-        links = controller.cluster_order(list(run.links.values()))
-        members = job.shape.members
-        grants = []
-        for link in links:
-            member = members[min(link.hello.rank, len(members) - 1)]
-            grants.append((link.node, member.cpus, member.memory_mib, controller.gres_of(job, member, link)))
-        job.resources = [tuple(entry) for entry in controller.cluster.allocate(job.job_id, grants, job.request.licenses)]
-        job.addresses = [link.hello.address for link in links]
-        job.nodes = compress([link.node for link in links])
-        job.node_count = len(links)
-        job.cpus = sum(entry[1] for entry in job.resources)
-        job.licenses_allocated = job.request.licenses
-        job.tres_alloc_str = controller.tres_alloc(job)
+        links = list(run.links.values())
+        placing.book(controller, job, links)
         run.db_index = job.db_index
         job = controller.apply(job, Event("started", now), change)
         stepkeeping.begin(controller, job, change)
@@ -150,6 +141,7 @@ class Agents:
         if job is None or not job.is_running or job.attempt != run.attempt:
             return
         packet = launching.packet(controller, job, script, environment)
+        # ranks follow the nodes' order, whatever pod Armada put where
         ranks = {entry[0]: rank for rank, entry in enumerate(job.resources)}
         for link in links:
             link.send(packet | {"rank": ranks.get(link.node, 0)})
@@ -240,23 +232,39 @@ class Agents:
             self.step_over(run, step.step_id, step.exit_code, change)
 
     def step_over(self, run: Run, step_id: str, exit_code: int, change: Change) -> None:
-        listener = run.step_listeners.pop(step_id, None)
-        if listener is not None:
-            change.then.append(lambda: listener({"event": "done", "exit_code": exit_code}))
-        change.then.append(lambda: self._controller.step_freed(run.job_id))
+        session = run.step_sessions.pop(step_id, None)
+        if session is not None:
+            session.on_close = None
+
+            def done() -> None:
+                session.send({"event": "done", "exit_code": exit_code})
+                session.end()
+
+            change.then.append(done)
+        change.then.append(lambda: self._controller.steps.freed(run.job_id))
         self.finish_if_over(run.job_id, change)
 
     def _pass_on(self, run: Run, step_id: str, link: Link, message: dict[str, Any]) -> None:
-        listener = run.step_listeners.get(step_id)
-        if listener is not None:
+        session = run.step_sessions.get(step_id)
+        if session is not None:
             told = {key: value for key, value in message.items() if key != "seq"}
-            listener({"event": "agent", "node": link.node, "message": told})
+            session.send({"event": "agent", "node": link.node, "message": told})
 
     def _usage(self, link: Link, run: Run, job: Job, message: dict[str, Any], change: Change) -> None:
         stepkeeping.sampled(self._controller, run.db_index, message)
 
     def _extern_ended(self, link: Link, run: Run, job: Job, message: dict[str, Any], change: Change) -> None:
         stepkeeping.extern_ended(self._controller, run.db_index, message, change)
+
+    def finish_or_terminate(self, job: Job, change: Change) -> None:
+        """The job just ended by its user's word: agents end what still runs of it."""
+        self.finish_if_over(job.job_id, change)
+        if self.runs.get(job.job_id) is not None:
+            self._controller.linger(job)
+        elif COMPLETING in self._controller.table.jobs[job.job_id].flags:
+            # its agents are away just now: Armada takes the pods back
+            self._controller.withdraw(job, change, "ended")
+            self._controller.linger(job)
 
     def finish_if_over(self, job_id: int, change: Change) -> None:
         """The job is ending and nothing of it runs any more: agents may go, the job is complete."""

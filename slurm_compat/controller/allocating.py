@@ -34,13 +34,11 @@ async def _allocate(controller: Controller, session: Session, args: Allocate) ->
         )
     except SlurmError as problem:
         session.send_error(problem)
-        session.end()
         return
     job_id: int = answer["job_id"]
     job = controller.table.jobs.get(job_id)
     if job is None:
         session.send_error(SlurmError(errors.INVALID_JOB_ID))
-        session.end()
         return
     job.detached = args.detached
     job.allocating_connection = not args.detached
@@ -107,7 +105,6 @@ class Allocating:
             self._forget()
             self._controller.apply(job, Event("cancel", self._controller.now(), uid=job.user_id, flag=True))
             self._session.send_error(SlurmError(errors.CAN_NOT_START_IMMEDIATELY))
-            self._session.end()
 
     def _closed(self) -> None:
         """The command is gone without having said how it ended: the job ends."""

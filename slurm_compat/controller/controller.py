@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import socket
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from slurm_compat.controller import arrays, dependencies, machine, pending
+from slurm_compat.controller import arrays, dependencies, machine, pending, placing
 from slurm_compat.controller.agents import Agents
 from slurm_compat.controller.authorization import People, Roles
 from slurm_compat.controller.dependencies import Watchers
@@ -25,6 +26,8 @@ from slurm_compat.controller.machine import Event
 from slurm_compat.controller.nodes import Cluster
 from slurm_compat.controller.sluid import Numbers
 from slurm_compat.controller.staging import Staging
+from slurm_compat.controller.stepcalls import Steps
+from slurm_compat.controller.submitting import Submissions
 from slurm_compat.controller.table import Table, job_row
 from slurm_compat.core import states
 from slurm_compat.core.cluster import ClusterConf
@@ -56,6 +59,12 @@ class Controller:
         self.agents = Agents(self)
         self.outbox = Outbox(self)
         self.next_job_id = conf.first_job_id
+        self.steps = Steps(self)
+        self.submissions = Submissions()
+        self.usage: Any = None
+        self.arriving = 0  # submissions on their way to the store
+        self.hostname = conf.slurmctld_host or socket.gethostname().split(".")[0]
+        self.cluster_file = ""
         self.waiters: dict[int, list[Callable[[dict[str, Any]], None]]] = {}  # by job id: told of start and end
         self.started_at = int(time.time())
         self.counters: dict[str, int] = {}
@@ -165,7 +174,14 @@ class Controller:
         if not self.agents.terminate(change, job_id, effect.reason):
             # no agent to tell: Armada takes the pods away
             self._withdraw(change, job, machine.Withdraw(job.queue, job.job_set, tuple(job.placements), effect.reason))
-        self.due.at(time.time() + self.conf.kill_wait + LINGER, "linger", job_id)
+        self.linger(job)
+
+    def linger(self, job: Job) -> None:
+        """What the agents don't end in their time, Armada will."""
+        self.due.at(time.time() + self.conf.kill_wait + LINGER, "linger", job.job_id)
+
+    def withdraw(self, job: Job, change: Change, reason: str) -> None:
+        self._withdraw(change, job, machine.Withdraw(job.queue, job.job_set, tuple(job.placements), reason))
 
     def _withdraw(self, change: Change, job: Job, effect: machine.Withdraw) -> None:
         if effect.placements:
@@ -201,11 +217,33 @@ class Controller:
         if job_id in self.waiters:
             change.then.append(lambda: self._say(job_id, message))
 
+    def listen(self, job_id: int, listener: Callable[[dict[str, Any]], None]) -> None:
+        self.waiters.setdefault(job_id, []).append(listener)
+
+    def unlisten(self, job_id: int, listener: Callable[[dict[str, Any]], None]) -> None:
+        listeners = self.waiters.get(job_id, [])
+        if listener in listeners:
+            listeners.remove(listener)
+            if not listeners:
+                del self.waiters[job_id]
+
     def _say(self, job_id: int, message: dict[str, Any]) -> None:
         for listener in list(self.waiters.get(job_id, ())):
             listener(message)
 
     # becoming ready
+
+    def admit(self, job: Job) -> None:
+        """A job that the store has just taken: it may be seen from now on."""
+        self.table.place(job)
+        self._reasons_stale = True
+        if not job.staged:
+            change = Change()
+            if not job.hold:
+                job.priority = self.priority(job)
+            self.consider(job, change)
+            if change:
+                self.commit(change)
 
     def consider(self, job: Job, change: Change) -> None:
         """A pending job's reason and what it waits for next; ready ones stand in line for Armada."""
@@ -319,6 +357,9 @@ class Controller:
         if blocked is not None:
             if (job.reason, job.description) != blocked:
                 job.reason, job.description = blocked
+            return False
+        if not placing.lay_out(self, job):
+            job.reason, job.description = "Resources", ""
             return False
         if job.is_array_record:
             self._stage_task(job, queue, change)

@@ -59,9 +59,13 @@ class Session:
     def send(self, message: Any) -> None:
         self._protocol.send(message)
 
-    async def drained(self) -> None:
-        """When the peer has read enough of what was sent."""
-        await self._protocol.drained()
+    def send_error(self, problem: SlurmError) -> None:
+        self._protocol.answer_error(problem)
+
+    def end(self) -> None:
+        """The stream is over; the connection may make another call."""
+        self.on_message = self.on_close = None
+        self._protocol.send({"result": {}})
 
     def close(self) -> None:
         self._protocol.close()
@@ -139,10 +143,6 @@ class Connection(asyncio.Protocol):
             body = _encode(message)
             self._transport.write(LENGTH.pack(len(body)) + body)
 
-    async def drained(self) -> None:
-        if self._can_write is not None:
-            await self._can_write
-
     def close(self) -> None:
         if self._transport is not None and not self.closed:
             self._transport.close()
@@ -181,19 +181,19 @@ class Connection(asyncio.Protocol):
             return
         call = CALLS.get(frame.call)
         if call is None:
-            self._answer_error(SlurmError(BAD_CALL, f"There is no call {frame.call[:40]}"))
+            self.answer_error(SlurmError(BAD_CALL, f"There is no call {frame.call[:40]}"))
             return
         self._server.count(call.name)
         try:
             args = _DECODERS[call.name](frame.args)
             answer = self._server.answer(session, call, args)
         except msgspec.DecodeError as problem:
-            self._answer_error(SlurmError(BAD_CALL, str(problem)))
+            self.answer_error(SlurmError(BAD_CALL, str(problem)))
         except SlurmError as problem:
-            self._answer_error(problem)
+            self.answer_error(problem)
         except Exception:
             log.exception("call %s failed", call.name)
-            self._answer_error(SlurmError(INTERNAL))
+            self.answer_error(SlurmError(INTERNAL))
         else:
             if answer is None:
                 return  # a stream: it sends by itself
@@ -217,10 +217,10 @@ class Connection(asyncio.Protocol):
             else:
                 await self._rows(answer)
         except SlurmError as problem:
-            self._answer_error(problem)
+            self.answer_error(problem)
         except Exception:
             log.exception("call %s failed", call.name)
-            self._answer_error(SlurmError(INTERNAL))
+            self.answer_error(SlurmError(INTERNAL))
         self._busy = False
         while self._frames and not self._busy and not self.closed:
             assert self._session is not None
@@ -233,7 +233,7 @@ class Connection(asyncio.Protocol):
                 await self._can_write
         self.send({"result": {}})
 
-    def _answer_error(self, problem: SlurmError) -> None:
+    def answer_error(self, problem: SlurmError) -> None:
         notes = getattr(problem, "notes", None)
         self.send({"error": [problem.number, problem.text, list(notes)] if notes else [problem.number, problem.text]})
 

@@ -6,7 +6,7 @@ What is not handed over can still be held, changed and reordered for free, and a
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from slurm_compat.controller.jobs import Job
 
@@ -75,6 +75,12 @@ class Staging:
                 self._offered.pop(job_id, None)
                 if answer is False:
                     self.blocked[job_id] = queue
+
+    @property
+    def inside(self) -> Iterator[int]:
+        """Ids of the jobs that wait inside Armada."""
+        for some in self._inside.values():
+            yield from some
 
     @property
     def waiting(self) -> int:

@@ -83,7 +83,6 @@ class Steps:
                 session.on_close = lambda entry=entry: self._give_up(job_id, entry)  # type: ignore[misc]
             except SlurmError as problem:
                 session.send_error(problem)
-                session.end()
 
     def _grant(self, job: Job, session: Session, args: StepCreate) -> None:
         controller = self._controller
@@ -100,7 +99,6 @@ class Steps:
         run = controller.agents.runs.get(job.job_id)
         if run is None:
             raise SlurmError(errors.NODE_NOT_AVAIL)
-        run.step_listeners[step_id] = session.send
         run.step_sessions[step_id] = session
         session.on_close = lambda: self._dropped(job.job_id, job.db_index, step_id)
         job_now = job_fields(controller, job)
@@ -139,7 +137,6 @@ class Steps:
         controller = self._controller
         run = controller.agents.runs.get(job_id)
         if run is not None:
-            run.step_listeners.pop(step_id, None)
             run.step_sessions.pop(step_id, None)
         step = controller.table.steps.get(db_index, {}).get(step_id)
         if step is not None and not step.end_time:

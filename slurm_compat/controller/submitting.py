@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from slurm_compat.controller import pending
+from slurm_compat.controller import pending, placing
 from slurm_compat.controller.jobs import NO_HOLD, USER_HOLD, Job
 from slurm_compat.controller.server import Session
 from slurm_compat.controller.submission import Accepted, Caller, check
+from slurm_compat.controller.table import job_row
 from slurm_compat.core import errors, taskids
-from slurm_compat.core.calls import Allocate, Submit, WillRun
+from slurm_compat.core.calls import Submit, WillRun
 from slurm_compat.core.errors import SlurmError
 from slurm_compat.core.model import JobRequest
 from slurm_compat.store.changes import Change
@@ -162,7 +163,8 @@ async def enter(
     controller: Controller, caller: Caller, request: JobRequest, script: bytes, environment: bytes, key: str
 ) -> Answer:
     """Check, make and keep a job; {job_id, messages} once it is durable."""
-    controller.make_room(request)
+    if len(controller.table.jobs) + controller.arriving >= controller.conf.max_job_count:
+        raise SlurmError(errors.MAX_JOB_COUNT)
     accepted = accept(controller, caller, request, script)
     job = made_job(controller, caller, request, accepted)
     change = Change(refusable=True)
@@ -175,8 +177,11 @@ async def enter(
         controller.prepare(job, queue)
         controller.entered(job, change)
     controller.arriving += 1
+    change.put("jobs", job.db_index, job_row(job))
+    change.event(job.db_index, job.submit_time, "submitted")
+    # the job must be there when the outbox looks for it
+    change.then.insert(0, lambda: controller.admit(job))
     try:
-        controller.write_new(change, job)
         await controller.commit(change)
     except StoreFull:
         if queue:
@@ -184,7 +189,6 @@ async def enter(
         raise SlurmError(WRITE_FAILED) from None
     finally:
         controller.arriving -= 1
-    controller.admit(job)
     return answer
 
 
@@ -197,7 +201,7 @@ def _straight(controller: Controller, job: Job) -> str:
     queue = controller.queue_of(job)
     if not controller.staging.goes_first(job, queue) or pending.blocked(job, controller.cluster, now) is not None:
         return ""
-    if not controller.lay_out(job):
+    if not placing.lay_out(controller, job):
         return ""
     job.eligible_time = job.accrue_time = now
     return queue
@@ -231,11 +235,11 @@ async def submit(controller: Controller, session: Session, args: Submit) -> Answ
     assert session.caller is not None
     controller.count("submit")
     return await submit_once(
-        controller, session.caller, args.request, args.script, args.environment, _checked_key(args.key)
+        controller, session.caller, args.request, args.script, args.environment, checked_key(args.key)
     )
 
 
-def _checked_key(key: str) -> str:
+def checked_key(key: str) -> str:
     if not 0 < len(key) <= 200:
         raise SlurmError(3001, "Bad submission key")
     return key
@@ -247,47 +251,4 @@ def will_run(controller: Controller, session: Session, args: WillRun) -> Answer:
     caller = effective_caller(controller, session.caller, args.request)
     accepted = check(args.request, caller, controller.cluster, controller.now(), controller.usage)
     job = made_job(controller, caller, args.request, accepted)
-    return controller.estimate(job)
-
-
-async def allocate(controller: Controller, session: Session, args: Allocate) -> None:
-    """An allocation for salloc or srun; this connection is its life, unless it is detached."""
-    caller = session.caller
-    assert caller is not None
-    answer = await submit_once(controller, caller, args.request, b"", args.environment, _checked_key(args.key))
-    job_id = answer["job_id"]
-    job = controller.table.jobs.get(job_id)
-    if job is None:
-        raise SlurmError(errors.INVALID_JOB_ID)
-    if args.detached:
-        job.detached = True
-    else:
-        job.allocating_connection = True
-        session.on_close = lambda: controller.allocation_dropped(job_id)
-    session.send({"event": "submitted", **answer})
-    granted = False
-
-    def told(message: dict[str, Any]) -> None:
-        nonlocal granted
-        now = controller.table.jobs.get(job_id)
-        if now is None:
-            return
-        if message["event"] == "started" and not granted:
-            granted = True
-            session.send({"event": "granted", **controller.grant(now)})
-        elif message["event"] == "ended":
-            session.on_close = None
-            reason = now.description or now.reason
-            event = {"event": "revoked", "reason": reason, "state": now.state, "exit": now.exit_code}
-            session.send(event)
-            session.close()
-
-    controller.listen(job_id, told)
-    if job.is_running or job.is_final:
-        told({"event": "started" if job.is_running else "ended"})
-    else:
-        session.send({"event": "pending", "reason": job.description or job.reason})
-        if args.request.immediate is not None:
-            controller.immediate(job_id, args.request.immediate, session)
-    if session.closed and session.on_close is not None:
-        session.on_close()
+    return placing.estimate(controller, job)

@@ -300,15 +300,17 @@ class UnknownField(Exception):
         super().__init__(f"unknown field {name}")
 
 
-def compiled(head: str, table: dict[str, str], fields: Iterable[str]) -> Callable[..., Row]:
-    """`lambda <head>: [expression, …]`. Raises UnknownField; the texts compiled are this module's own."""
+def compiled(
+    head: str, table: dict[str, str], fields: Iterable[str], more: dict[str, Any] | None = None
+) -> Callable[..., Row]:
+    """`lambda <head>: [expression, …]`. Raises UnknownField; the texts compiled are the tables', never a caller's."""
     expressions = []
     for name in fields:
         if name not in table:
             raise UnknownField(name)
         expressions.append(table[name])
     source = f"lambda {head}: [{', '.join(expressions)}]"
-    function: Callable[..., Row] = eval(source, dict(_NAMES))
+    function: Callable[..., Row] = eval(source, _NAMES | (more or {}))
     return function
 
 

@@ -130,7 +130,7 @@ class ClusterConf(Conf):
     gres_types: str = ""
     mail_prog: str = "/bin/mail"
     mail_domain: str = ""
-    tmp_fs: str = "/tmp"
+    tmp_fs: str = msgspec.field(name="TmpFS", default="/tmp")
     job_acct_gather_frequency: int = 30
     accounting_storage_enforce: str = ""  # associations,limits,qos
     accounting_storage_tres: str = msgspec.field(name="AccountingStorageTRES", default="")

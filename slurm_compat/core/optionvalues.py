@@ -421,3 +421,39 @@ def count(field: str) -> Reader:
         return {field: _leading(text) if text is not None else 1}
 
     return read
+
+
+def open_mode(text: str | None, where: Where) -> dict[str, Any]:
+    """append or truncate; the first letter decides."""
+    mode = {"a": "append", "t": "truncate"}.get((text or "")[:1].lower())
+    if mode is None:
+        raise where.invalid()
+    return {"open_mode": mode}
+
+
+def wait_all_nodes(text: str | None, where: Where) -> dict[str, Any]:
+    value = whole(text or "", where, "--wait-all-nodes", 0)
+    if value > 1:
+        raise where.invalid()
+    return {"wait_all_nodes": value}
+
+
+def resv_ports(text: str | None, where: Where) -> dict[str, Any]:
+    """-1: as many as there are tasks."""
+    return {"resv_ports": -1 if text is None else whole(text, where, "--resv-port", 0)}
+
+
+def slurmd_debug(text: str | None, where: Where) -> dict[str, Any]:
+    if where.uid != 0:
+        raise where.error("Use of --slurmd-debug is allowed only for root and SlurmUser(slurm)", code=1)
+    return {}
+
+
+def treewidth(text: str | None, where: Where) -> dict[str, Any]:
+    if text != "off" and not (text or "").isdigit():
+        raise where.error(f"Invalid --treewidth value: {text}")
+    return {}
+
+
+def pty(text: str | None, where: Where) -> dict[str, Any]:
+    return {"pty": True, "pty_fd": text or ""}

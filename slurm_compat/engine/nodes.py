@@ -19,7 +19,8 @@ GRES_PREFIX = "slurm-compat/"  # a GRES that is no GPU is an extended resource o
 CLOSED = frozenset({"DOWN", "DRAIN", "FAIL", "FAILING", "FUTURE"})  # states that take no new work
 
 _GRES = re.compile(
-    r"^(?P<name>[A-Za-z_]\w*)(?::(?P<type>[A-Za-z_][\w.-]*))?(?::(?:no_consume:)?(?P<count>\d+[kKmM]?))?"
+    r"^(?P<name>[A-Za-z_]\w*)(?::(?!no_consume:)(?P<type>[A-Za-z_][\w.-]*))?"
+    r"(?::(?:no_consume:)?(?P<count>\d+[kKmM]?))?(?:\(.*\))?$"
 )
 
 

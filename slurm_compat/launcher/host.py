@@ -113,6 +113,21 @@ def _limit(value: int) -> int:
     return resource.RLIM_INFINITY if value == 0xFFFFFFFFFFFFFFFF else value
 
 
+def close_others(kept: set[int]) -> None:
+    """The command gets its caller's descriptors and none of the host's: locks, links and other callers' stay away."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in kept:
+            with contextlib.suppress(OSError):  # the listing's own
+                os.close(int(name))
+
+
+def be_ones_own() -> None:
+    """A process that changed its user may not look at itself in /proc, /dev/stdin included, until it says so."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE
+
+
 def place_descriptors(request: Request) -> None:
     """0, 1, 2 and the working directory become the launcher's; one it had closed is closed."""
     fds = iter(request.fds)
@@ -179,9 +194,10 @@ def serve_one(listener: socket.socket, uids: tuple[int, ...], in_child: Any = No
         pid = os.fork()
         if pid == 0:
             try:
-                listener.close()
+                close_others({conn.fileno(), *request.fds})
                 if in_child is not None:
                     in_child()
+                    be_ones_own()
                 become(request, conn)
             finally:
                 os._exit(1)

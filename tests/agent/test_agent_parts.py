@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_compat.agent import launch, login, memory, streams, usage
+from slurm_compat.agent import launch, login, memory, processes, streams, usage
 from slurm_compat.agent.link import BadFrame, FrameReader, Link, dial, frame
 from slurm_compat.agent.signals import cancelled_text
 from slurm_compat.core import wire

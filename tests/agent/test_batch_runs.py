@@ -168,6 +168,13 @@ def test_a_later_end_is_obeyed(pod):
     pod.end()
 
 
+def test_a_job_without_limit_can_be_given_one(pod):
+    pod.run("#!/bin/sh\nexec sleep 100", kill_wait=0)
+    pod.controller.say("update", end_time=int(time.time()))
+    assert pod.controller.wait("batch_ended")["reason"] == "TIME LIMIT"
+    pod.end()
+
+
 def test_the_warning_signal_goes_to_the_shell(pod):
     packet = {"end_time": int(time.time()) + 61, "signal": {"number": int(signal.SIGUSR1), "delay": 60, "batch": True}}
     script = "#!/bin/bash\ntrap 'echo warned; exit 5' USR1\nwhile :; do sleep 0.02; done"

@@ -1,0 +1,68 @@
+"""The warm host of the commands that the job itself calls (srun, sbatch … in a batch script), where it can be had.
+
+A host started by a job would be one of the job's processes, and be charged and killed with it; so the agent, which is
+warm already, forks its job's commands. In an image that has the agent alone there is none, and commands start by
+themselves. See launcher/host.py for what is spoken.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from slurm_compat.agent.launch import User
+
+OWNER = "commands"  # in agent.processes: neither the batch script's usage nor a step's
+
+
+def loaded() -> Any:
+    """The module that serves launchers, None where the commands are not installed."""
+    try:
+        from slurm_compat.launcher import host
+    except ImportError:
+        return None
+    return host
+
+
+class CommandHost:
+    """A socket that the job's user alone is served on. `path` is "" where commands can't be served."""
+
+    def __init__(self, user: User, base: str | None = None) -> None:
+        self._user = user
+        self._host = loaded()
+        self._folder = ""
+        self.path = ""
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        if self._host is None:
+            return
+        for place in (base, None):  # a long name doesn't fit a socket's address: the temporary folder's does
+            try:
+                self._folder = tempfile.mkdtemp(prefix="slurm-commands-", dir=place)
+                path = os.path.join(self._folder, "host")
+                self.listener.bind(path)
+            except OSError:
+                self.close_folder()
+                continue
+            os.chmod(self._folder, 0o755)
+            os.chmod(path, 0o666)  # the kernel says who calls
+            self.listener.listen(64)
+            self.path = path
+            return
+
+    def serve(self) -> int:
+        """Take one waiting launcher; the pid of its command, 0 when it was turned away."""
+        pid: int = self._host.serve_one(self.listener, (self._user.uid,), self._user.become)
+        return pid
+
+    def close(self) -> None:
+        self.listener.close()
+        self.close_folder()
+
+    def close_folder(self) -> None:
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = ""

@@ -1,0 +1,146 @@
+"""The batch script: where it is, whether it can be one, and the options in its comments."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from slurm_compat.core.errors import CommandError
+
+MAX_SIZE = 4 << 20  # bytes; SchedulerParameters max_script_size
+NO_INTERPRETER = (
+    "This does not look like a batch script.  The first",
+    "line must start with #! followed by the path to an interpreter.",
+    "For instance: #!/bin/sh",
+)
+DOS_BREAKS = (r"Batch script contains DOS line breaks (\r\n)", r"instead of expected UNIX line breaks (\n).")
+
+
+class Script(NamedTuple):
+    body: bytes
+    name: str  # what the job is called after it: the file's name, "sbatch" for standard input, "wrap"
+    path: str  # "" for standard input and --wrap
+    label: str  # what messages call it
+
+
+def problem(*lines: str, code: int = 1) -> CommandError:
+    return CommandError(*(f"sbatch: error: {line}" for line in lines), code=code)
+
+
+def find(name: str, cwd: str, env: Mapping[str, str]) -> str:
+    """The path that `name` means: as it is when it has a slash or lies in `cwd`, else the first readable in PATH."""
+    if name.startswith("/"):
+        return name
+    beside = os.path.join(cwd, name)
+    if name.startswith(".") or os.path.exists(beside):
+        return beside
+    for folder in env.get("PATH", "").split(":"):
+        path = os.path.join(folder, name)
+        if folder and os.path.isfile(path) and os.access(path, os.R_OK):
+            return path
+    return beside
+
+
+def read(name: str, cwd: str, env: Mapping[str, str]) -> Script:
+    path = find(name, cwd, env)
+    try:
+        # a directory opens and reads as nothing, and a queue or device that never ends is not waited for
+        mode = os.stat(path).st_mode
+        body = b"" if stat.S_ISDIR(mode) else _bytes_of(path)
+    except OSError:
+        raise problem(f"Unable to open file {name}") from None
+    return Script(checked(body), os.path.basename(name), path, name)
+
+
+def _bytes_of(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(MAX_SIZE + 1)
+
+
+def checked(body: bytes) -> bytes:
+    """The script, or a CommandError with the reason why it can't be one."""
+    if not body:
+        raise problem("Batch script is empty!")
+    if not body.strip():
+        raise problem("Batch script contains only whitespace!")
+    if not body.startswith(b"#!"):
+        raise problem(*NO_INTERPRETER)
+    if b"\0" in body:
+        raise problem("The Slurm controller does not allow scripts that", r"contain a NULL character '\0'.")
+    if b"\r\n" in body:
+        raise problem(*DOS_BREAKS)
+    return body
+
+
+def wrapped(command: str) -> Script:
+    text = f"#!/bin/sh\n# This script was created by sbatch --wrap.\n\n{command}\n"
+    return Script(text.encode("utf-8", "surrogateescape"), "wrap", "", "")
+
+
+class Directive(NamedTuple):
+    line: int
+    text: str
+
+
+def directives(body: bytes, prefix: str) -> Iterator[Directive]:
+    """What follows `prefix` on the comment lines before the first line that is neither comment nor empty."""
+    for number, line in enumerate(body.decode("utf-8", "surrogateescape").split("\n"), 1):
+        if line.startswith(prefix):
+            yield Directive(number, line[len(prefix) :])
+        elif line and not line.isspace() and not line.lstrip(" \t").startswith("#"):
+            return
+
+
+def option_groups(script: Script) -> list[list[str]]:
+    """The words of the #SBATCH lines, a list a component: a line `#SBATCH hetjob` begins the next."""
+    groups: list[list[str]] = [[]]
+    for directive in directives(script.body, "#SBATCH"):
+        words = list(split_words(directive.text, lambda line=directive.line: f"{script.label}: line {line}"))  # type: ignore[misc]
+        if words in (["hetjob"], ["packjob"]):
+            groups.append([])
+        else:
+            groups[-1] += words
+    return groups
+
+
+def split_words(text: str, place: Callable[[], str]) -> Iterable[str]:
+    r"""Words as sbatch reads them: blanks separate, '…' and "…" hold together, \ takes the next one as it is.
+
+    A # that begins a word, or stands in one outside quotes, ends the line. `place` names the line in the error.
+    """
+    words: list[str] = []
+    word: str | None = None
+    quote = ""
+    began = 0
+    at = 0
+    while at < len(text):
+        letter = text[at]
+        if quote:
+            if letter == quote:
+                quote = ""
+            elif letter == "\\" and at + 1 < len(text):
+                at += 1
+                word = (word or "") + text[at]
+            else:
+                word = (word or "") + letter
+        elif letter in "\"'":
+            quote, word, began = letter, word or "", at
+        elif letter == "\\" and at + 1 < len(text):
+            at += 1
+            word = (word or "") + text[at]
+        elif letter == "#":
+            break
+        elif letter in " \t\r\v\f":
+            if word is not None:
+                words.append(word)
+            word = None
+        else:
+            word = (word or "") + letter
+        at += 1
+    if quote:
+        raise CommandError(f"sbatch: fatal: {place()}: Unmatched `{quote}` in [{text[max(began - 1, 0) :]}]")
+    if word is not None:
+        words.append(word)
+    return words

@@ -1,0 +1,301 @@
+"""sacct's question: jobs that live and jobs of the past, with their steps, as the records have them.
+
+Live jobs come from memory, the others from the store, read off the loop; a job that moves from one to the other while
+this goes on is taken once. Source of the time rules: sacct(1), --state and --starttime.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from slurm_compat.controller import views
+from slurm_compat.controller.jobs import Job, Step
+from slurm_compat.controller.server import Session
+from slurm_compat.controller.sluid import number
+from slurm_compat.controller.table import job_of, step_of
+from slurm_compat.core import hostlist, jobid, sizes, taskids
+from slurm_compat.core.calls import Accounting
+from slurm_compat.core.errors import BadValue, SlurmError
+from slurm_compat.core.jobid import JobExpression
+from slurm_compat.core.model import ACCOUNTING_FIELDS, JOB_FIELDS
+from slurm_compat.core.states import CANCELLED, FINAL, PENDING, PREEMPTED, RUNNING, SUSPENDED, TIMEOUT
+from slurm_compat.store import questions
+
+if TYPE_CHECKING:
+    from slurm_compat.controller.controller import Controller
+
+CHUNK = 500  # rows a frame
+BAD_FIELD = 3001
+
+
+def elapsed(job: Job, now: int) -> int:
+    return views.run_time(job, now) if job.nodes else 0
+
+
+def required_memory(job: Job) -> str:
+    shape = job.shape
+    if shape.memory_per_node is not None:
+        return sizes.mem_text(shape.memory_per_node * shape.minimum_nodes)
+    if shape.memory_per_cpu is not None:
+        return sizes.mem_text(shape.memory_per_cpu * shape.cpus)
+    return "0"
+
+
+def recorded_exit(job: Job) -> int:
+    """The job's exit code as the record has it: what was known when it was ended, not what its script did then."""
+    return 0 if job.state in (CANCELLED, TIMEOUT, PREEMPTED) else job.exit_code
+
+
+def recorded_start(job: Job) -> int:
+    return job.start_time if job.nodes else 0
+
+
+_JOB: dict[str, str] = views.JOB | {
+    "step_id": "''",
+    "db_index": "j.db_index",
+    "cpu_time": "elapsed(j, now) * (j.cpus or 0)",
+    "elapsed": "elapsed(j, now)",
+    "planned": "max(0, (j.start_time or j.end_time or now) - j.eligible_time) if j.eligible_time else 0",
+    "suspended": "j.suspended_for",
+    "allocated_nodes": "j.node_count",
+    "allocated_cpus": "j.cpus",
+    "required_cpus": "s.cpus",
+    "required_memory": "required_memory(j)",
+    "kill_requid": "j.cancelled_by",
+    "usage": "{}",
+    "distribution": "''",
+    "reservation_id": "0",
+    "qos_id": "c.qos_id(j.qos)",
+    "wckey_id": "0",
+    "qos_req": "r.qos",
+    "original_sluid": "sluid.text(j.db_index)",
+    # the record's own view of what squeue shows otherwise
+    "exit_code": "recorded_exit(j)",
+    "start_time": "recorded_start(j)",
+    "end_time": "j.end_time",
+    "state_reason": "'None'",
+    "state_description": "''",
+}
+
+_STEP: dict[str, str] = _JOB | {
+    field: expression
+    for field, expression in views.STEP.items()
+    if field not in ("job_id", "array_job_id", "array_task_id", "user_id", "user_name", "account", "partition")
+} | {
+    "job_state": "p.state",
+    "state_flags": "[]",
+    "cpus": "p.cpus",
+    "tres_alloc_str": "p.tres_alloc_str",
+    "tres_req_str": "''",
+    "db_index": "j.db_index",
+    "elapsed": "step_run_time(p, now)",
+    "cpu_time": "step_run_time(p, now) * p.cpus",
+    "planned": "0",
+    "suspended": "p.suspended_for",
+    "allocated_nodes": "p.node_count",
+    "allocated_cpus": "p.cpus",
+    "required_cpus": "p.cpus",
+    "required_memory": "''",
+    "kill_requid": "p.cancelled_by",
+    "usage": "p.usage",
+    "distribution": "p.distribution",
+    "exit_code": "p.exit_code",
+    "derived_exit_code": "0",
+    "submit_time": "p.start_time",
+    "eligible_time": "p.start_time",
+}  # fmt: skip
+
+_NAMES = {
+    "elapsed": elapsed,
+    "recorded_exit": recorded_exit,
+    "recorded_start": recorded_start,
+    "required_memory": required_memory,
+}
+
+_KNOWN = frozenset(JOB_FIELDS) | frozenset(ACCOUNTING_FIELDS)
+
+
+class Filter:
+    """Which jobs, and which of their steps, a question means."""
+
+    def __init__(self, args: Accounting, now: int) -> None:
+        self._args = args
+        self._now = now
+        self.expressions = [_expression(text) for text in args.targets]
+        self._states = frozenset(args.states)
+        self._nodes = frozenset(name for text in args.nodes for name in _expand(text))
+        self._tests: list[Callable[[Job], bool]] = []
+        for wanted, read in (
+            (args.user_ids, lambda job: job.user_id),
+            (args.accounts, lambda job: job.account),
+            (args.names, lambda job: job.name),
+            (args.partitions, lambda job: job.partition),
+            (args.qos, lambda job: job.qos),
+            (args.wckeys, lambda job: job.request.wckey),
+        ):
+            if wanted:
+                self._tests.append(_among(frozenset(wanted), read))
+
+    def job_ids(self) -> list[int]:
+        return [expression.job_id for expression in self.expressions if not expression.sluid]
+
+    def takes(self, job: Job) -> bool:
+        if self.expressions and not any(self._names(expression, job) for expression in self.expressions):
+            return False
+        if not all(test(job) for test in self._tests):
+            return False
+        if self._nodes and not self._nodes & set(_expand(job.nodes)):
+            return False
+        return self._in_time(job)
+
+    @staticmethod
+    def _names(expression: JobExpression, job: Job) -> bool:
+        if expression.sluid:
+            return number(expression.sluid) == job.db_index
+        if expression.tasks:
+            if job.array_job_id != expression.job_id:
+                return False
+            if job.array_task_id is not None:
+                return expression.has_task(job.array_task_id)
+            return any(taskids.contains(job.array_ranges, task) for task in taskids.each(expression.tasks))
+        return expression.job_id in (job.job_id, job.array_job_id)
+
+    def step_ids(self, job: Job) -> frozenset[str] | None:
+        """The steps asked for by name; None: the job and all its steps."""
+        named: set[str] = set()
+        for expression in self.expressions:
+            if self._names(expression, job):
+                if not expression.step:
+                    return None
+                named.add(expression.step)
+        return frozenset(named) if named else None
+
+    def _in_time(self, job: Job) -> bool:
+        """Without states: eligible before the end, not ended before the start. With: in one of them in that time."""
+        start, end = self._args.start, self._args.end or self._now
+        if not self._states:
+            if not start and not self._args.end:
+                return True
+            if self._args.end and (job.eligible_time or job.submit_time) > end:
+                return False
+            return not (start and job.end_time and job.end_time < start)
+        return any(_was(job, state, start, end, self._now) for state in self._states)
+
+
+def _was(job: Job, state: str, start: int, end: int, now: int) -> bool:
+    """Whether the job was in this state at some moment of start..end."""
+    if state == PENDING:
+        since, until = job.eligible_time or job.submit_time, job.start_time or job.end_time or now + 1
+        return since <= end and until >= start and (not start or until > start or not job.start_time)
+    if state in (RUNNING, SUSPENDED):
+        if not recorded_start(job):
+            return False
+        if state == SUSPENDED and not (job.suspended_for or job.state == SUSPENDED):
+            return False
+        if job.state == state and not start:
+            return True
+        return job.start_time <= end and (job.end_time or now + 1) >= start and (start > 0 or job.state == state)
+    if state in FINAL:
+        return job.state == state and start <= job.end_time <= max(end, start)
+    return state in job.flags
+
+
+def _expression(text: str) -> JobExpression:
+    try:
+        return jobid.parse(text)
+    except BadValue:
+        raise SlurmError(BAD_FIELD, f"Invalid job id {text}") from None
+
+
+def _expand(text: str) -> list[str]:
+    try:
+        return hostlist.expand(text)
+    except BadValue:
+        raise SlurmError(BAD_FIELD, f"Invalid host list {text}") from None
+
+
+def _among(wanted: frozenset[Any], read: Callable[[Job], Any]) -> Callable[[Job], bool]:
+    return lambda job: read(job) in wanted
+
+
+_FIRST_STEPS = {"batch": 0, "extern": 1, "interactive": 2}
+
+
+def step_order(step: Step) -> tuple[int, int]:
+    """batch, extern, interactive, then the steps by number."""
+    first = _FIRST_STEPS.get(step.step_id)
+    return (first, 0) if first is not None else (3, int(step.step_id) if step.step_id.isdigit() else 0)
+
+
+async def accounting(controller: Controller, session: Session, args: Accounting) -> Iterator[list[list[Any]]]:
+    """Chunks of rows: each job's, followed by its steps'."""
+    for field in args.fields:
+        if field not in _KNOWN:
+            raise SlurmError(BAD_FIELD, f"unknown field {field}")
+    now = controller.now()
+    chosen = Filter(args, now)
+    table = controller.table
+    # a copy: the record changes while the store is read
+    live = [copy.copy(job) for job in _candidates(controller, chosen) if chosen.takes(job)]
+    seen = {job.db_index for job in live}
+    live_steps = {index: list(table.steps.get(index, {}).values()) for index in seen} if args.steps else {}
+    which = questions.Filter(chosen.job_ids(), args.user_ids, args.start, 0 if args.states else args.end)
+
+    def read(connection: Any) -> tuple[list[Job], dict[int, list[Step]]]:
+        past = [job_of(data) for data in questions.history(connection, which)]
+        past = [job for job in past if job.db_index not in seen and chosen.takes(job)]
+        steps: dict[int, list[Step]] = {}
+        if args.steps:
+            for data in questions.steps_of(connection, (job.db_index for job in past)):
+                step = step_of(data)
+                steps.setdefault(step.db_index, []).append(step)
+        return past, steps
+
+    past, past_steps = await controller.store.read(read)
+    # while it was read, a job may have become history: memory's word is the one that counts
+    jobs = sorted([*past, *live], key=lambda job: job.db_index)
+    if not args.duplicates:
+        jobs = _latest(jobs)
+    return _chunks(controller, args, chosen, jobs, past_steps | live_steps, now)
+
+
+def _candidates(controller: Controller, chosen: Filter) -> list[Job]:
+    jobs = controller.table.jobs
+    ids = chosen.job_ids()
+    if ids and len(ids) == len(chosen.expressions):
+        found: dict[int, Job] = {}
+        for job_id in ids:
+            for job in controller.table.family(job_id):
+                found[job.job_id] = job
+        return list(found.values())
+    return list(jobs.values())
+
+
+def _latest(jobs: list[Job]) -> list[Job]:
+    """Of a requeued job the last run, where that run is among them."""
+    last = {job.job_id: job.db_index for job in jobs}
+    return [job for job in jobs if last[job.job_id] == job.db_index]
+
+
+def _chunks(
+    controller: Controller, args: Accounting, chosen: Filter, jobs: list[Job], steps: dict[int, list[Step]], now: int
+) -> Iterator[list[list[Any]]]:
+    fields = tuple(args.fields)
+    job_row = views.compiled("j, r, s, now, c", _JOB, fields, _NAMES)
+    step_row = views.compiled("p, j, r, s, now, c", _STEP, fields, _NAMES)
+    rows: list[list[Any]] = []
+    for job in jobs:
+        only = chosen.step_ids(job)
+        if only is None:
+            rows.append(job_row(job, job.request, job.shape, now, controller))
+        if args.steps:
+            for step in sorted(steps.get(job.db_index, ()), key=step_order):
+                if only is None or step.step_id in only:
+                    rows.append(step_row(step, job, job.request, job.shape, now, controller))
+        if len(rows) >= CHUNK:
+            yield rows
+            rows = []
+    if rows:
+        yield rows
