@@ -27,7 +27,7 @@ class Choice(NamedTuple):
 
 class _Item(NamedTuple):
     sets: Sets
-    count: int = 0
+    number: int = 0
 
 
 def choices(expression: str, known: Collection[str] | None = None) -> list[Choice]:
@@ -49,7 +49,7 @@ def choices(expression: str, known: Collection[str] | None = None) -> list[Choic
             found = [_joined(left, right, operator) for right in _bracket(group) for left in found]
         else:
             item = _item(tokens)
-            counts += bool(item.count)
+            counts += bool(item.number)
             found = [_joined(left, _choice(item), operator) for left in found]
         operator = _operator(tokens)
         if counts and (counts > 1 or tokens):
@@ -163,7 +163,7 @@ def _bracket(tokens: list[str | tuple[str, int]]) -> list[Choice]:
 
 
 def _choice(item: _Item) -> Choice:
-    return Choice(counted=((item.sets, item.count),)) if item.count else Choice(item.sets)
+    return Choice(counted=((item.sets, item.number),)) if item.number else Choice(item.sets)
 
 
 def _joined(left: Choice, right: Choice, operator: str) -> Choice:

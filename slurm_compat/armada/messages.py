@@ -128,7 +128,7 @@ _READERS: dict[str, tuple[str, ...]] = {
 
 
 def job_state_name(number: int) -> str:
-    return str(submit_pb2.JobState.Name(number))
+    return str(submit_pb2.JobState.Name(number))  # type: ignore[arg-type]
 
 
 def status_by_uri(queue: str, job_set: str, uri: str) -> Any:

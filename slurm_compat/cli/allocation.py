@@ -101,7 +101,7 @@ def allocate(
     quiet: bool = False, detached: bool = False,
 ) -> Allocation:  # fmt: skip
     """Ask and wait. Raises CommandError when refused or revoked, Interrupted when a signal came first."""
-    stream = ctx.connect().events(  # type: ignore[attr-defined]
+    stream = ctx.connect().events(
         "allocate", request=request, environment=environment, key=uuid.uuid4().hex, detached=detached
     )
     waiting = _Waiting(ctx, words, quiet)

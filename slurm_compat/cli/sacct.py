@@ -116,7 +116,12 @@ _FILTERS: tuple[tuple[str, str, Callable[[Any, Any], bool]], ...] = (
 
 def records(ctx: Context, asked: Request, wanted: Iterable[str], window: tuple[int, int]) -> Iterator[Record]:
     """The job and step records asked for, in order, with the fields wanted and those that filters read."""
+    filters: list[tuple[Any, str, Callable[[Any, Any], bool]]]
     filters = [(getattr(asked, name), key, passes) for name, key, passes in _FILTERS if getattr(asked, name)]
+    by_time = bool(asked.states or not asked.targets or asked.start is not None or asked.end is not None)
+    if asked.states or not asked.targets:
+        # what was never eligible, being held, is in no window of time: only its id finds it
+        filters.append((None, "eligible_time", lambda _, value: bool(value)))
     fields = list(wanted) + list(sacct_fields.ID_KEYS) + [key for _, key, _ in filters]
     if asked.limit_min is not None:
         fields.append("time_limit")
@@ -137,22 +142,40 @@ def records(ctx: Context, asked: Request, wanted: Iterable[str], window: tuple[i
         states=asked.states,
         nodes=asked.nodes,
         wckeys=asked.wckeys,
-        start=window[0],
-        end=window[1],
+        start=window[0] if by_time else 0,
+        end=window[1] if by_time else 0,
         duplicates=asked.duplicates,
     )
-    passes_job = False
-    for row in rows:
-        record = dict(zip(fields, row, strict=True))
-        if not record["step_id"]:
-            passes_job = all(passes(wanted, record[key]) for wanted, key, passes in filters) and _limit_passes(
-                asked, record
-            )
-        if not passes_job or (asked.targets and not targeted(asked, record)):
+    for family in _families(dict(zip(fields, row, strict=True)) for row in rows):
+        of_job = family[0]
+        if not all(passes(value, of_job[key]) for value, key, passes in filters) or not _limit_passes(asked, of_job):
             continue
-        if asked.truncate:
-            _truncate(record, window)
-        yield from _expanded(record) if asked.expand_arrays else (record,)
+        if "usage" in of_job and not of_job["usage"]:
+            of_job["usage"] = cpu_of_all(family[1:])
+        for record in family:
+            if asked.targets and not targeted(asked, record):
+                continue
+            if asked.truncate:
+                _truncate(record, window)
+            yield from _expanded(record) if asked.expand_arrays else (record,)
+
+
+def _families(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Each job's record with those of its steps behind it."""
+    family: list[Record] = []
+    for record in records:
+        if family and not record["step_id"]:
+            yield family
+            family = []
+        family.append(record)
+    if family:
+        yield family
+
+
+def cpu_of_all(steps: Iterable[Record]) -> dict[str, int]:
+    """CPU time of a job, which is that of its steps."""
+    used = [step["usage"] for step in steps]
+    return {key: sum(int(usage.get(key) or 0) for usage in used) for key in ("user_cpu", "system_cpu")}
 
 
 def whose(asked: Request, uid: int) -> list[int]:

@@ -84,7 +84,7 @@ FIELDS = (
     _both("ElapsedRaw", 10, "elapsed", WHOLE),
     Field("Eligible", 19, ("eligible_time", "start_time", "step_id"), v.eligible, DATE),
     Field("End", 19, TIME_KEYS, v.end, DATE),
-    _job("Exclusive", 14, "exclusive"),
+    Field("Exclusive", 14, ("exclusive", "step_id"), v.of_job(v.exclusive)),
     Field("ExitCode", 8, ("exit_code", "job_state", "step_id"), v.exit_code),
     _job("Extra", 14, "extra"),
     _job("FailedNode", 8, "failed_node"),

@@ -86,7 +86,7 @@ def job(record: Record) -> dict[str, Any]:
             "total": jsondoc.cpu_time(cpu_used(record["usage"], "")),
             "user": jsondoc.cpu_time(cpu_used(record["usage"], "user_cpu")),
         },
-        "exclusive": record["exclusive"],
+        "exclusive": text.exclusive(record, PLAIN),
         "exit_code": jsondoc.exit_code(0 if ended_outside else record["exit_code"]),
         "extra": record["extra"],
         "failed_node": record["failed_node"],

@@ -224,6 +224,11 @@ def _in_units(name: str, count: str, shown: units.Units) -> str:
     return count if mib is None else units.amount(mib, units.MEGA, shown)
 
 
+def exclusive(record: Record, view: View) -> str:
+    """Who has its nodes to themselves: the job, which scontrol calls YES, is NODE here."""
+    return "NODE" if record["exclusive"] == "YES" else str(record["exclusive"] or "NO")
+
+
 # files
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from slurm_compat.core.errors import CommandError
@@ -30,11 +30,14 @@ def problem(*lines: str, code: int = 1) -> CommandError:
 
 
 def find(name: str, cwd: str, env: Mapping[str, str]) -> str:
-    """The path that `name` means: as it is when it has a slash or lies in `cwd`, else the first readable in PATH."""
-    if name.startswith("/"):
+    """The path that `name` means: as it is when it begins with "/" or ".", else in `cwd`, else the first in PATH.
+
+    Source: sbatch(1), SCRIPT PATH RESOLUTION.
+    """
+    if name.startswith(("/", ".")):
         return name
     beside = os.path.join(cwd, name)
-    if name.startswith(".") or os.path.exists(beside):
+    if os.path.exists(beside):
         return beside
     for folder in env.get("PATH", "").split(":"):
         path = os.path.join(folder, name)
@@ -46,9 +49,9 @@ def find(name: str, cwd: str, env: Mapping[str, str]) -> str:
 def read(name: str, cwd: str, env: Mapping[str, str]) -> Script:
     path = find(name, cwd, env)
     try:
-        # a directory opens and reads as nothing, and a queue or device that never ends is not waited for
-        mode = os.stat(path).st_mode
-        body = b"" if stat.S_ISDIR(mode) else _bytes_of(path)
+        # to sbatch a directory is a file that holds nothing
+        real = os.path.join(cwd, path)
+        body = b"" if stat.S_ISDIR(os.stat(real).st_mode) else _bytes_of(real)
     except OSError:
         raise problem(f"Unable to open file {name}") from None
     return Script(checked(body), os.path.basename(name), path, name)
@@ -97,7 +100,7 @@ def option_groups(script: Script) -> list[list[str]]:
     """The words of the #SBATCH lines, a list a component: a line `#SBATCH hetjob` begins the next."""
     groups: list[list[str]] = [[]]
     for directive in directives(script.body, "#SBATCH"):
-        words = list(split_words(directive.text, lambda line=directive.line: f"{script.label}: line {line}"))  # type: ignore[misc]
+        words = split_words(directive.text, f"{script.label}: line {directive.line}")
         if words in (["hetjob"], ["packjob"]):
             groups.append([])
         else:
@@ -105,42 +108,41 @@ def option_groups(script: Script) -> list[list[str]]:
     return groups
 
 
-def split_words(text: str, place: Callable[[], str]) -> Iterable[str]:
-    r"""Words as sbatch reads them: blanks separate, '…' and "…" hold together, \ takes the next one as it is.
+def split_words(text: str, place: str = "") -> list[str]:
+    r"""Words as sbatch reads them: blanks separate, '…' and "…" hold together, \ takes the next letter as it is.
 
-    A # that begins a word, or stands in one outside quotes, ends the line. `place` names the line in the error.
+    A # outside quotes ends the line, and "" alone is no word. `place` names the line in the error.
     """
     words: list[str] = []
-    word: str | None = None
+    word = ""
     quote = ""
-    began = 0
-    at = 0
+    begin = at = 0  # `begin`: where the last word ended, which the messages quote from
     while at < len(text):
         letter = text[at]
-        if quote:
-            if letter == quote:
-                quote = ""
-            elif letter == "\\" and at + 1 < len(text):
-                at += 1
-                word = (word or "") + text[at]
-            else:
-                word = (word or "") + letter
-        elif letter in "\"'":
-            quote, word, began = letter, word or "", at
-        elif letter == "\\" and at + 1 < len(text):
+        if letter == "\\" and at + 1 < len(text):
             at += 1
-            word = (word or "") + text[at]
+            word += text[at]
+        elif letter == "\\":
+            pass
+        elif quote:
+            quote, word = ("", word) if letter == quote else (quote, word + letter)
+        elif letter in "\"'":
+            quote = letter
         elif letter == "#":
             break
         elif letter in " \t\r\v\f":
-            if word is not None:
-                words.append(word)
-            word = None
+            if word:
+                words.append(_word(word, text[begin:], place))
+                word, begin = "", at
         else:
-            word = (word or "") + letter
+            word += letter
         at += 1
     if quote:
-        raise CommandError(f"sbatch: fatal: {place()}: Unmatched `{quote}` in [{text[max(began - 1, 0) :]}]")
-    if word is not None:
-        words.append(word)
-    return words
+        raise CommandError(f"sbatch: fatal: {place}: Unmatched `{quote}` in [{text[begin:]}]")
+    return [*words, _word(word, text[begin:], place)] if word else words
+
+
+def _word(word: str, rest: str, place: str) -> str:
+    if word == ":":
+        raise CommandError(f"sbatch: fatal: {place}: Unexpected `:` in [{rest}]")
+    return word

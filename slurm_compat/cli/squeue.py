@@ -32,14 +32,18 @@ STEP_FORMAT = "%.15i %.8j %.9P %.8u %.9M %N"
 IDENTITY = [
     "job_id", "array_job_id", "array_task_id", "array_task_string", "het_job_id", "het_job_offset", "sluid",
 ]  # fmt: skip
-STATE_ONLY = {*IDENTITY, "job_state", "state_flags"} - {"sluid"}  # what --only-job-state knows
+STATE_ONLY = {*IDENTITY, "job_state", "state_flags"}  # what --only-job-state knows
 ABSENT: dict[str, Any] = {"str": "", "int": 0, "bool": False, "float": 0.0, "list[str]": []}
 
 Row = list[Any]
 
 
 def main(ctx: Context) -> int:
-    asked = squeue_options.asked_of(ctx.argv[1:], ctx.env)
+    try:
+        asked = squeue_options.asked_of(ctx.argv[1:], ctx.env)
+    except squeue_options.Unrecognized:
+        ctx.out(squeue_options.USAGE)
+        raise
     if asked.answer:
         for line in _ANSWERS[asked.answer]():
             ctx.out(line)
@@ -186,7 +190,8 @@ class Report:
         """What the controller has, the newest first."""
         asked = self.asked
         filters: dict[str, Any] = {}
-        if asked.jobs is not None and not any(e.sluid for e in asked.jobs):
+        sluids = {e.sluid for e in asked.jobs or () if e.sluid}
+        if asked.jobs is not None and not sluids:
             if not asked.jobs:
                 return []
             filters["job_ids"] = [e.job_id for e in asked.jobs]
@@ -195,7 +200,7 @@ class Report:
                 return []
             filters["user_ids"] = self.users
         wanted = squeue_filter.DEFAULT_STATES if asked.states is None else asked.states
-        if wanted:
+        if wanted and not sluids:
             filters["states"] = [state for state in wanted if state in states.COMPACT]
             if not filters["states"]:
                 return []
@@ -208,7 +213,7 @@ class Report:
             if problem.number != INVALID_JOB_ID or not state_only:
                 raise
             return []
-        if asked.jobs and len(asked.jobs) == 1 and asked.jobs[0].sluid and not rows:
+        if sluids and len(asked.jobs or ()) == 1 and sluids.isdisjoint(row[self.positions["sluid"]] for row in rows):
             raise SlurmError(INVALID_JOB_ID)
         if state_only:
             rows = [self._filled(dict(zip(fields, row, strict=True))) for row in rows]

@@ -22,7 +22,7 @@ OPTIONS = (
     Opt("account", "A", REQUIRED, "only jobs of these accounts, by comma", "NAMES"),
     Opt("all", "a", help="jobs in hidden partitions too"),
     Opt("array", "r", help="a line for each task of an array, waiting ones too"),
-    Opt("expand-patterns", "expand-patterns", help="file names with their patterns filled in"),
+    Opt("expand-patterns", "expand-patterns"),  # like some others without a help text: the real --help has none
     Opt("federation", "federation", help="no effect: there are no federations here"),
     Opt("help", "help", help="show this text, and end"),
     Opt("helpstate", "helpstate", help="list what --states takes, and end"),
@@ -38,20 +38,20 @@ OPTIONS = (
     Opt("licenses", "L", REQUIRED, "only jobs that ask for these licenses, by comma", "NAMES"),
     Opt("cluster", "M", REQUIRED),
     Opt("clusters", "M", REQUIRED, "of these clusters, by comma", "NAMES"),
-    Opt("me", "me", help="only my jobs"),
+    Opt("me", "me"),
     Opt("name", "n", REQUIRED, "only jobs of these names, by comma", "NAMES"),
     Opt("noconvert", "noconvert", help="sizes in the unit they came in: 2048M, not 2G"),
     Opt("node", "w", REQUIRED),
     Opt("nodes", "w", REQUIRED),
     Opt("nodelist", "w", REQUIRED, "only jobs on one of these nodes", "HOSTS"),
     Opt("noheader", "h", help="without the header"),
-    Opt("notme", "notme", help="only jobs that are not mine"),
+    Opt("notme", "notme"),
     Opt("format", "o", REQUIRED, "columns by letters, %[[.]WIDTH]LETTER", "FORMAT"),
     Opt("Format", "O", REQUIRED, "columns by names, NAME[:[.][WIDTH][SUFFIX]] by comma", "FORMAT"),
     Opt("only-job-state", "only-job-state", help="nothing but ids and states, cheaply"),
     Opt("partition", "p", REQUIRED, "only jobs in these partitions, by comma", "NAMES"),
     Opt("partitions", "p", REQUIRED),
-    Opt("priority", "P", help="a line for each partition a waiting job may start in"),
+    Opt("priority", "P"),
     Opt("qos", "q", REQUIRED, "only jobs of these QOS, by comma", "NAMES"),
     Opt("reservation", "R", REQUIRED, "only jobs in these reservations, by comma", "NAMES"),
     Opt("running-over", "running-over", REQUIRED, "only jobs that ran longer", "TIME"),
@@ -107,6 +107,10 @@ ALONE = (
     "squeue: fatal: Option --only-job-state only works alone, with -j (--jobs) and/or -t (--states) parameters, "
     "parameters for cluster/federation selection, and the printing options."
 )
+
+
+class Unrecognized(CommandError):
+    """An operand that no option takes: the usage is shown on stdout beside the message."""
 
 
 @dataclass
@@ -171,7 +175,7 @@ def _operand(asked: Asked, value: str) -> None:
         if key in asked.flags and key not in asked.values:
             asked.values[key] = value
             return
-    raise CommandError(f"squeue: error: Unrecognized option: {value}", *USAGE.split("\n"))
+    raise Unrecognized(f"squeue: error: Unrecognized option: {value}")
 
 
 def _iterate(asked: Asked, value: str) -> None:

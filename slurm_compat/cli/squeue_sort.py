@@ -21,7 +21,7 @@ START_DEFAULT = "S"
 LAST = 1 << 40  # where what has no number sorts
 _STEP_ORDER = {"interactive": LAST, "batch": LAST + 1, "extern": LAST + 2, "TBD": LAST + 3}
 
-Row = Sequence[Any]
+Row = list[Any]
 
 
 class SortKey(NamedTuple):

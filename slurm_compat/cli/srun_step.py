@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from slurm_compat.cli import terminal
@@ -116,7 +117,7 @@ class StepRun:
         """srun's exit code. Raises NotCreated when there is no step to run."""
         self._watch(self._signals.fileno(), READ, lambda _: self._on_signals())
         for sock in self._listener.sockets:
-            self._watch(sock.fileno(), READ, lambda _, sock=sock: self._accept(sock))
+            self._watch(sock.fileno(), READ, partial(self._accept, sock))
         if self._allocation is not None:
             self._watch(self._allocation.fileno(), READ, lambda _: self._on_allocation())
         self._stream = self._ctx.connect().events(
@@ -237,12 +238,12 @@ class StepRun:
 
     # --- the agents --------------------------------------------------------------------------------------------------
 
-    def _accept(self, sock: socket.socket) -> None:
+    def _accept(self, sock: socket.socket, events: int) -> None:
         connection = self._listener.accept(sock)
         if connection is not None:
             peer = Peer(connection)
             self._peers.append(peer)
-            self._watch(connection.fileno(), READ, lambda events: self._on_peer(peer, events))
+            self._watch(connection.fileno(), READ, partial(self._on_peer, peer))
 
     def _on_peer(self, peer: Peer, events: int) -> None:
         if events & WRITE and not stepio.pour(peer.sock, peer.out):
@@ -518,12 +519,12 @@ class StepRun:
         for peer in self._peers:
             events = (0 if full else READ) | (WRITE if peer.out else 0)
             if events:
-                self._watch(peer.sock.fileno(), events, lambda ready, peer=peer: self._on_peer(peer, ready))
+                self._watch(peer.sock.fileno(), events, partial(self._on_peer, peer))
             else:
                 self._unwatch(peer.sock.fileno())
         for sink in self._outputs.sinks():
             if sink.waiting:
-                self._watch(sink.fd, WRITE, lambda _, sink=sink: sink.drain())
+                self._watch(sink.fd, WRITE, partial(_drain, sink))
             else:
                 self._unwatch(sink.fd)
         if self._stdin >= 0:
@@ -569,6 +570,10 @@ class StepRun:
     def _verbose(self, text: str) -> None:
         if self._options.verbose:
             self._info(text)
+
+
+def _drain(sink: Sink, events: int) -> None:
+    sink.drain()
 
 
 def task_list(ranks: list[int]) -> str:

@@ -27,7 +27,7 @@ def size(fds: tuple[int, ...] = (0, 1, 2)) -> tuple[int, int]:
 
 @contextmanager
 def raw(fd: int) -> Iterator[None]:
-    """Each key goes through as it is typed; no echo, no signals from keys. Nothing happens where there is no terminal."""
+    """Each key goes through as it is typed; no echo, no signals from keys. Nothing where there is no terminal."""
     try:
         before = termios.tcgetattr(fd)
     except (termios.error, OSError):

@@ -164,6 +164,10 @@ class Agents:
         for link in list(run.links.values()):
             link.send(message)
 
+    def say(self, job_id: int, message: dict[str, Any]) -> None:
+        """To all agents of the job, whoever is there."""
+        self.tell(job_id, message)
+
     def tell(self, job_id: int, message: dict[str, Any], nodes: list[str] | None = None) -> bool:
         """Say it to the job's agents, or to those on some nodes; False when none is there."""
         run = self.runs.get(job_id)
@@ -255,6 +259,13 @@ class Agents:
 
     def _extern_ended(self, link: Link, run: Run, job: Job, message: dict[str, Any], change: Change) -> None:
         stepkeeping.extern_ended(self._controller, run.db_index, message, change)
+
+    def pods_over(self, job: Job, change: Change) -> None:
+        """Armada says that all pods of an ending job are gone: nothing more will be heard of it."""
+        run = self.runs.pop(job.job_id, None)
+        index = run.db_index if run is not None else job.db_index
+        stepkeeping.close_all(self._controller, index, self._controller.now(), change)
+        self._controller.apply(job, Event("all gone", self._controller.now()), change)
 
     def finish_or_terminate(self, job: Job, change: Change) -> None:
         """The job just ended by its user's word: agents end what still runs of it."""

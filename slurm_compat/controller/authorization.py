@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
@@ -80,10 +81,8 @@ class Roles:
         # root, the controller's own user and SlurmUser may do everything
         self._admin_uids = {0, own_uid}
         if conf.slurm_user:
-            try:
+            with contextlib.suppress(KeyError):  # a user of other machines
                 self._admin_uids.add(pwd.getpwnam(conf.slurm_user).pw_uid)
-            except KeyError:
-                pass  # a user of other machines
 
     def caller(self, person: Person) -> Caller:
         admin = person.uid in self._admin_uids or person.name in self._admins

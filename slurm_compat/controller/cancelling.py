@@ -76,9 +76,7 @@ def _in_states(job: Job, states: list[str]) -> bool:
     return not states or job.state in states or shown_state(job.state, job.flags) in states
 
 
-def _record(
-    controller: Controller, caller: Caller, args: Cancel, record: Job, found: Found, change: Change
-) -> None:
+def _record(controller: Controller, caller: Caller, args: Cancel, record: Job, found: Found, change: Change) -> None:
     """Tasks still in an array's record: they leave it for good; with the last of them the record ends."""
     if record.is_final:
         raise SlurmError(errors.ALREADY_DONE)

@@ -79,7 +79,9 @@ def own_jobs(controller: Controller, found: Found, change: Change) -> list[Job]:
     return jobs
 
 
-def hold(controller: Controller, caller: Caller, targets: list[str], user_hold: bool, change: Change) -> list[list[Any]]:
+def hold(
+    controller: Controller, caller: Caller, targets: list[str], user_hold: bool, change: Change
+) -> list[list[Any]]:
     def act(job: Job) -> None:
         if job.is_final:
             raise SlurmError(errors.ALREADY_DONE if COMPLETING in job.flags else errors.JOB_FINISHED)
@@ -123,7 +125,13 @@ def release(controller: Controller, caller: Caller, targets: list[str], change: 
 
 
 def requeue(
-    controller: Controller, caller: Caller, targets: list[str], held: bool, special: bool, incomplete: bool, change: Change
+    controller: Controller,
+    caller: Caller,
+    targets: list[str],
+    held: bool,
+    special: bool,
+    incomplete: bool,
+    change: Change,
 ) -> list[list[Any]]:
     def act(job: Job) -> None:
         if not job.request.batch:
@@ -143,9 +151,7 @@ def requeue(
             raise SlurmError(errors.TRANSITION_STATE_NO_UPDATE)
         if not job.requeue and not caller.operator:
             raise SlurmError(errors.DISABLED)
-        event = Event(
-            "requeue", controller.now(), uid=caller.uid, flag=held, text=SPECIAL_EXIT if special else ""
-        )
+        event = Event("requeue", controller.now(), uid=caller.uid, flag=held, text=SPECIAL_EXIT if special else "")
         was_final = job.is_final
         job = controller.apply(job, event, change)
         if was_final:
@@ -164,7 +170,7 @@ def suspend(controller: Controller, caller: Caller, targets: list[str], change: 
             raise SlurmError(errors.JOB_FINISHED)
         job = controller.apply(job, Event("suspend", controller.now()), change)
         stepkeeping.suspended(controller, job, False, change)
-        change.then.append(lambda: controller.agents.tell(job.job_id, {"msg": "suspend"}) and None)
+        change.then.append(lambda: controller.agents.say(job.job_id, {"msg": "suspend"}))
 
     return each_target(controller, caller, targets, change, act, owner=False)
 
@@ -177,6 +183,6 @@ def resume(controller: Controller, caller: Caller, targets: list[str], change: C
             raise SlurmError(errors.JOB_NOT_SUSPENDED)
         job = controller.apply(job, Event("resume", controller.now()), change)
         stepkeeping.suspended(controller, job, True, change)
-        change.then.append(lambda: controller.agents.tell(job.job_id, {"msg": "resume"}) and None)
+        change.then.append(lambda: controller.agents.say(job.job_id, {"msg": "resume"}))
 
     return each_target(controller, caller, targets, change, act, owner=False)

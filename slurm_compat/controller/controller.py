@@ -7,6 +7,8 @@ agent's launch, Armada's submission) goes out when the store has it.
 from __future__ import annotations
 
 import asyncio
+import copy
+import json
 import logging
 import secrets
 import socket
@@ -18,12 +20,14 @@ from typing import Any
 from slurm_compat.controller import arrays, dependencies, machine, pending, placing
 from slurm_compat.controller.agents import Agents
 from slurm_compat.controller.authorization import People, Roles
+from slurm_compat.controller.caller import Caller
 from slurm_compat.controller.dependencies import Watchers
 from slurm_compat.controller.due import Due
 from slurm_compat.controller.effects import Outbox
 from slurm_compat.controller.jobs import ADMIN_HOLD, NO_HOLD, Job
 from slurm_compat.controller.machine import Event
 from slurm_compat.controller.nodes import Cluster
+from slurm_compat.controller.remembered import Remembered
 from slurm_compat.controller.sluid import Numbers
 from slurm_compat.controller.staging import Staging
 from slurm_compat.controller.stepcalls import Steps
@@ -61,11 +65,13 @@ class Controller:
         self.next_job_id = conf.first_job_id
         self.steps = Steps(self)
         self.submissions = Submissions()
-        self.usage: Any = None
+        self.usage = Remembered(self.table)
         self.arriving = 0  # submissions on their way to the store
         self.hostname = conf.slurmctld_host or socket.gethostname().split(".")[0]
         self.cluster_file = ""
+        self.state_folder = ""
         self.waiters: dict[int, list[Callable[[dict[str, Any]], None]]] = {}  # by job id: told of start and end
+        self.array_waiters: dict[int, list[Callable[[dict[str, Any]], None]]] = {}
         self.started_at = int(time.time())
         self.counters: dict[str, int] = {}
         self.follow: Callable[[str, str], None] = lambda queue, job_set: None  # watch this event stream; main sets it
@@ -76,6 +82,10 @@ class Controller:
         self._reasons_at = 0.0
         self._reasons_stale = True
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    def caller(self, uid: int, gid: int) -> Caller:
+        """Who the kernel says is calling."""
+        return self.roles.caller(self.people.person(uid, gid))
 
     # time, ids, texts
 
@@ -119,11 +129,11 @@ class Controller:
     def spawn(self, work: Awaitable[Any]) -> None:
         """Run in the background; a failure is logged."""
         task = asyncio.ensure_future(work)
-        self._tasks.add(task)  # type: ignore[arg-type]
+        self._tasks.add(task)
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Future[Any]) -> None:
-        self._tasks.discard(task)  # type: ignore[arg-type]
+        self._tasks.discard(task)
         if not task.cancelled() and (problem := task.exception()) is not None:
             log.error("background work failed", exc_info=problem)
 
@@ -213,9 +223,11 @@ class Controller:
             self.outbox.mail(change, job, effect.kind)
 
     def tell(self, change: Change, job_id: int, message: dict[str, Any]) -> None:
-        """To everyone who waits for this job, once the change is durable."""
-        if job_id in self.waiters:
-            change.then.append(lambda: self._say(job_id, message))
+        """To everyone who waits for this job or its array, once the change is durable."""
+        job = self.table.jobs.get(job_id)
+        array = job.array_job_id if job is not None else 0
+        if job_id in self.waiters or array in self.array_waiters:
+            change.then.append(lambda: self._say(job_id, array, message))
 
     def listen(self, job_id: int, listener: Callable[[dict[str, Any]], None]) -> None:
         self.waiters.setdefault(job_id, []).append(listener)
@@ -227,8 +239,19 @@ class Controller:
             if not listeners:
                 del self.waiters[job_id]
 
-    def _say(self, job_id: int, message: dict[str, Any]) -> None:
-        for listener in list(self.waiters.get(job_id, ())):
+    def listen_array(self, array_job_id: int, listener: Callable[[dict[str, Any]], None]) -> None:
+        """Told whenever a task of the array starts or ends."""
+        self.array_waiters.setdefault(array_job_id, []).append(listener)
+
+    def unlisten_array(self, array_job_id: int, listener: Callable[[dict[str, Any]], None]) -> None:
+        listeners = self.array_waiters.get(array_job_id, [])
+        if listener in listeners:
+            listeners.remove(listener)
+            if not listeners:
+                del self.array_waiters[array_job_id]
+
+    def _say(self, job_id: int, array_job_id: int, message: dict[str, Any]) -> None:
+        for listener in [*self.waiters.get(job_id, ()), *self.array_waiters.get(array_job_id, ())]:
             listener(message)
 
     # becoming ready
@@ -285,7 +308,8 @@ class Controller:
         if verdict.never:
             job.reason, job.description = "DependencyNeverSatisfied", ""
             if job.request.kill_on_invalid_dependency or (
-                job.request.kill_on_invalid_dependency is None and "kill_invalid_depend" in self.conf.scheduler_parameters
+                job.request.kill_on_invalid_dependency is None
+                and "kill_invalid_depend" in self.conf.scheduler_parameters
             ):
                 asyncio.get_running_loop().call_soon(self._kill_never, job.job_id)
         else:
@@ -404,10 +428,7 @@ class Controller:
         """A slot of the array may have become free."""
         record = self.table.record_of(array_job_id)
         if record is not None and record.state == PENDING and not record.hold and not record.staged:
-            if record.reason == "JobArrayTaskLimit":
-                asyncio.get_running_loop().call_soon(self.reoffer, [record.job_id])
-            elif record.eligible_time or record.reason == "None":
-                asyncio.get_running_loop().call_soon(self.reoffer, [record.job_id])
+            asyncio.get_running_loop().call_soon(self.reoffer, [record.job_id])
 
     def reoffer(self, job_ids: list[int]) -> None:
         for job_id in job_ids:
@@ -433,6 +454,38 @@ class Controller:
         if not job.staged:
             return job
         return self.apply(job, Event("withdrawn", self.now(), reason=why), change)
+
+    # the cluster changed
+
+    async def nodes_changed(self, lost: list[str]) -> None:
+        """Nodes or partitions were changed: kept, and jobs that wait are looked at anew.
+
+        Jobs that wait inside Armada asked for nodes as they were: they come back and are asked for again. Those on
+        nodes that went down (`lost`) are lost with them.
+        """
+        change = Change()
+        for name, values in self.cluster.saved().items():
+            change.put("things", ("node", name), {"kind": "node", "name": name, "data": json.dumps(values)})
+        for job_id in list(self.staging.inside):
+            job = self.table.jobs.get(job_id)
+            if job is not None and job.staged and job.state == PENDING:
+                self.changed(copy.copy(self.take_back(job, change, "nodes changed")), change)
+        gone = set(lost)
+        for job_id in list(self.table.running):
+            job = self.table.jobs[job_id]
+            if gone and any(entry[0] in gone for entry in job.resources):
+                self.apply(
+                    job, Event("lost", self.now(), reason="NODE FAILURE", text=",".join(lost), flag=True), change
+                )
+        self.reoffer(list(self.staging.blocked))
+        self._reasons_stale = True
+        await self.commit(change)
+
+    def qos_id(self, name: str) -> int:
+        for number, qos in enumerate(self.conf.qos, 1):
+            if qos.name == name:
+                return number
+        return 0
 
     # what fell due
 

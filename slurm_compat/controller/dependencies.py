@@ -107,9 +107,7 @@ def _good(job: Job) -> bool:
 def _earlier_namesake(job: Job, table: Table) -> bool:
     first = job.array_job_id or job.job_id
     return any(
-        other.user_id == job.user_id
-        and other.name == job.name
-        and (other.array_job_id or other.job_id) < first
+        other.user_id == job.user_id and other.name == job.name and (other.array_job_id or other.job_id) < first
         for other in _live(table)
     )
 
@@ -137,7 +135,6 @@ class Watchers:
 
     def remove(self, job: Job) -> None:
         for term in job.dependency:
-            index: dict[int, set[int]] | dict[tuple[int, str], set[int]]
             if term.kind == "singleton":
                 names = self._by_name.get((job.user_id, job.name))
                 if names is not None:

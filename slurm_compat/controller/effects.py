@@ -20,6 +20,7 @@ from slurm_compat.controller.jobs import Job, Placement
 from slurm_compat.controller.machine import Event
 from slurm_compat.store.changes import Change
 from slurm_compat.translators.jobspec import job_items
+from slurm_compat.translators.queues import priority_factor
 
 if TYPE_CHECKING:
     from slurm_compat.controller.controller import Controller
@@ -163,7 +164,7 @@ class Outbox:
     async def _submit(self, queue: str, job_set: str, jobs: list[Job]) -> None:
         assert self.armada is not None
         if queue not in self._queues:
-            await self._create_queue(queue)
+            await self._create_queue(queue, jobs[0].account)
         groups: list[tuple[Job, list[Any]]] = []
         for job in jobs:
             try:
@@ -185,10 +186,10 @@ class Outbox:
                 continue
             self._submitted(queue, job_set, some, ids)
 
-    async def _create_queue(self, queue: str) -> None:
+    async def _create_queue(self, queue: str, account: str) -> None:
         assert self.armada is not None
         try:
-            await self.armada.create_queue(queue)
+            await self.armada.create_queue(queue, priority_factor(self._controller.conf, account))
         except (NotYet, Refused) as problem:
             # without the right to create queues the site has made them; the submit tells
             log.debug("queue %s: %s", queue, problem)

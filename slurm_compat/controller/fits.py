@@ -14,12 +14,20 @@ from slurm_compat.core import errors, reasons
 from slurm_compat.core.errors import SlurmError
 from slurm_compat.core.model import UNLIMITED, JobRequest
 from slurm_compat.translators import constraints
-from slurm_compat.translators.shapes import Room, Shape, sockets_fit
+from slurm_compat.translators.layout import sockets_fit
+from slurm_compat.translators.shapes import Room, Shape
 
 
-def check(request: JobRequest, partition: str, time_limit: int, shape: Shape, cluster: Cluster) -> None:
+def check(
+    request: JobRequest, partition: str, time_limit: int, shape: Shape, cluster: Cluster, will_run: bool = False
+) -> None:
     """Raises SlurmError for a job that no nodes could ever take. `shape` is over all of the partition's nodes."""
     parts = [cluster.partitions[name] for name in partition.split(",")]
+    too_big = (reasons.PARTITION_NODES, reasons.PARTITION_CONFIG)
+    if will_run and all(limit_reason(time_limit, shape, part, cluster) in too_big for part in parts):
+        raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE)
+    if will_run and shape.members and not cluster.lay_out(request, partition, open_only=True).members:
+        raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE)  # nobody knows when its nodes will be back
     if not shape.members and not any(limit_reason(time_limit, shape, part, cluster) for part in parts):
         names = dict.fromkeys(name for part in parts for name in part.node_names)
         raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE, notes=_notes(request, shape, cluster.rooms(names)))
@@ -37,7 +45,7 @@ def limit_reason(time_limit: int, shape: Shape, part: Partition, cluster: Cluste
     if shape.max_nodes and shape.max_nodes < part.min_nodes:
         return reasons.PARTITION_NODES
     cpus = sum(cluster.nodes[name].cpus for name in part.node_names)
-    if shape.cpus > cpus or shape.node_count > nodes:
+    if shape.cpus > cpus:
         return reasons.PARTITION_CONFIG
     return ""
 

@@ -1,4 +1,7 @@
-"""Licences: what the cluster has, what a job asks for, what is taken. Source: sbatch(1), --licenses; observed on 26.05."""
+"""Licences: what the cluster has, what a job asks for, what is taken.
+
+Source: sbatch(1), --licenses; observed on 26.05.
+"""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def enforced(conf: ClusterConf, what: str) -> bool:
 
 
 def association(conf: ClusterConf, user_name: str, account: str) -> Association:
-    """Where a user's job is booked; the default account for "". Raises SlurmError when that must be known and is not."""
+    """Where a user's job is booked; the default account for "". Raises SlurmError for one that has to be known."""
     own = [(place, user) for place, user in enumerate(conf.users) if user.name == user_name]
     if account:
         chosen = [entry for entry in own if entry[1].account.lower() == account.lower()]

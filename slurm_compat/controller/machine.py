@@ -15,8 +15,19 @@ from typing import NamedTuple
 from slurm_compat.controller.jobs import ADMIN_HOLD, NO_HOLD, USER_HOLD, Job, Placement
 from slurm_compat.core import states
 from slurm_compat.core.states import (
-    CANCELLED, COMPLETED, COMPLETING, FAILED, NODE_FAIL, OUT_OF_MEMORY, PENDING, PREEMPTED, REQUEUED, RUNNING,
-    SPECIAL_EXIT, SUSPENDED, TIMEOUT,
+    CANCELLED,
+    COMPLETED,
+    COMPLETING,
+    FAILED,
+    NODE_FAIL,
+    OUT_OF_MEMORY,
+    PENDING,
+    PREEMPTED,
+    REQUEUED,
+    RUNNING,
+    SPECIAL_EXIT,
+    SUSPENDED,
+    TIMEOUT,
 )  # fmt: skip
 
 REQUEUE_DELAY = 120  # seconds until a requeued job may start, as observed on 26.05

@@ -85,7 +85,7 @@ class Node:
         return sorted(flags)
 
     def gres_amounts(self) -> Amounts:
-        """ {"gpu:a100": 2, "shard": 8}."""
+        """{"gpu:a100": 2, "shard": 8}."""
         amounts: Amounts = {}
         for kind in self.gpu_types:
             key = f"gpu:{kind}" if kind else "gpu"

@@ -7,11 +7,12 @@ are judged before they are handed over.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
-from slurm_compat.controller import host, licenses, nodeupdate, partitions
+from slurm_compat.controller import host, licenses, noderows, nodeupdate, partitions
 from slurm_compat.controller.host import Machine
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.node import Held, Node, bits_of, node_of
@@ -21,13 +22,21 @@ from slurm_compat.core.cluster import ClusterConf, NodeConf, PartitionConf
 from slurm_compat.core.cpulist import cpu_numbers, cpu_text
 from slurm_compat.core.errors import INVALID_NODE_NAME, INVALID_PARTITION_NAME, BadValue, SlurmError
 from slurm_compat.core.model import UNLIMITED, JobRequest
-from slurm_compat.translators import asked, constraints, gres, shapes
+from slurm_compat.translators import asked, constraints, gres, layout
 from slurm_compat.translators.asked import Defaults
 from slurm_compat.translators.gres import Amounts
 from slurm_compat.translators.shapes import Room, Shape
 
-VERSION = "26.05.5"  # of the Slurm whose face this is
-SLURMD_PORT = 6818
+KEPT_SHAPES = 4096
+
+# the fields of a request that its shape depends on
+_counts = attrgetter(
+    "minimum_nodes", "maximum_nodes", "tasks", "cpus_per_task", "tasks_per_node", "tasks_per_socket", "tasks_per_core",
+    "tasks_per_gpu", "minimum_cpus_per_node", "sockets_per_node", "cores_per_socket", "threads_per_core",
+    "memory_per_node", "memory_per_cpu", "memory_per_gpu", "temporary_disk_per_node", "contiguous", "spread_job",
+    "use_min_nodes", "overcommit", "exclusive", "required_nodes", "excluded_nodes", "constraints", "gres", "gpus",
+    "gpus_per_node", "gpus_per_task", "gpus_per_socket", "cpus_per_gpu", "tres_per_task", "gpu_bind", "gpu_freq",
+)  # fmt: skip
 
 Grant = tuple[str, int, int, "str | Mapping[str, int]"]  # node, cpus, MiB, gres: amounts, or text as resources have it
 Resources = list[tuple[str, int, str, int, str]]  # node, cpus, cpu ids, MiB, gres text
@@ -42,6 +51,7 @@ class Cluster:
         self.licenses = licenses.configured(conf.licenses)
         self.licenses_used: dict[int, licenses.Counts] = {}  # by job id
         self.reservations: dict[str, Any] = {}
+        self.labelled = True  # nodes carry the labels of docs/architecture.md: not so for a machine nobody declared
         self.started_at = 0
         self.generation = 0  # grows when a node opens or closes, or a partition changes
         # whether open nodes could take a request, were they idle: kept for pending.blocked, by request and generation
@@ -55,10 +65,14 @@ class Cluster:
         others = {key.partition(":")[0] for node in self.nodes.values() for key in node.gres_amounts()}
         self.gres_names = asked.gres_names(conf.gres_types, sorted(others))
         self._defaults: dict[str, Defaults] = {}
+        self._kept_generation = 0
+        self._kept_shapes: dict[tuple[Any, str, bool], Shape] = {}
+        self._kept_rooms: dict[tuple[Any, ...], list[Room]] = {}
 
     @classmethod
     def from_conf(cls, conf: ClusterConf, machine: Machine, now: int = 0) -> Cluster:
         """The cluster of a cluster file; without nodes there, one that is this machine. Raises BadValue."""
+        declared = bool(conf.nodes and conf.partitions)
         conf = complete(conf, machine)
         nodes: list[Node] = []
         for entry in conf.nodes:
@@ -68,6 +82,7 @@ class Cluster:
         if len(set(names)) != len(names):
             raise BadValue("NodeName: a node is declared twice")
         cluster = cls(conf, machine, nodes, [partition_of(entry, names) for entry in conf.partitions])
+        cluster.labelled = declared
         cluster.started_at = now
         return cluster
 
@@ -126,20 +141,54 @@ class Cluster:
         return [node.room(free) for node in nodes if node.available or not open_only]
 
     def lay_out(self, request: JobRequest, partition: str, free: bool = False, open_only: bool = False) -> Shape:
-        """The shape of a request in a partition ("a", or "a,b": the first that can take it). No members: it can't run."""
+        """The shape of a request in a partition, or in the first of "a,b" that can take it. No members: it can not."""
         found: Shape | None = None
         for name in partition.split(","):
-            rooms = self.rooms(self.partitions[name].node_names, free, open_only)
-            found = shapes.shape(request, self.defaults(name), rooms)
+            found = (
+                self._lay_out_now(request, name, open_only) if free else self._lay_out_idle(request, name, open_only)
+            )
             if found.members:
                 break
         assert found is not None
         return found
 
+    def _lay_out_now(self, request: JobRequest, partition: str, open_only: bool) -> Shape:
+        rooms = self.rooms(self.partitions[partition].node_names, True, open_only)
+        return layout.shape(request, self.defaults(partition), rooms)
+
+    def _lay_out_idle(self, request: JobRequest, partition: str, open_only: bool) -> Shape:
+        """Over empty nodes: the same for the same counts, so scripts that submit in a loop find it ready."""
+        if self._kept_generation != self.generation:
+            self._kept_generation = self.generation
+            self._kept_shapes.clear()
+            self._kept_rooms.clear()
+        key = (_counts(request), partition, open_only)
+        found = self._kept_shapes.get(key)
+        if found is None:
+            rooms = self._kept_rooms.get(key[1:])
+            if rooms is None:
+                rooms = self.rooms(self.partitions[partition].node_names, False, open_only)
+                self._kept_rooms[key[1:]] = rooms
+            found = layout.shape(request, self.defaults(partition), rooms)
+            if len(self._kept_shapes) >= KEPT_SHAPES:
+                del self._kept_shapes[next(iter(self._kept_shapes))]
+            self._kept_shapes[key] = found
+        return found
+
     def shape_now(self, job: Job) -> Shape | None:
         """A job's shape over what is free now, None when it doesn't fit: for the moment it goes to Armada."""
-        found = self.lay_out(job.request, job.partition, free=True, open_only=True)
-        return found if found.members else None
+        request = job.request
+        if request.prefer:
+            both = f"({request.constraints})&({request.prefer})" if request.constraints else request.prefer
+            preferred = msgspec.structs.replace(request, constraints=both, prefer="")
+            try:
+                found = self.lay_out(preferred, job.partition, free=True, open_only=True)
+            except BadValue:  # brackets within brackets: the two can't be said in one
+                found = Shape()
+            if found.members:
+                return looked_at(found)
+        found = self.lay_out(request, job.partition, free=True, open_only=True)
+        return looked_at(found) if found.members else None
 
     def partition_of_nodes(self, partition: str, nodes: Sequence[str]) -> str:
         """Which of a job's partitions ("a,b") its nodes are in."""
@@ -156,7 +205,7 @@ class Cluster:
             if node is None:
                 given[name] = (name, cpus, cpu_text(range(cpus)), memory_mib, "")
                 continue
-            amounts, gpus = (gres_of_text(wanted) if isinstance(wanted, str) else (dict(wanted), 0))
+            amounts, gpus = gres_of_text(wanted) if isinstance(wanted, str) else (dict(wanted), 0)
             held = node.take(job_id, cpus, memory_mib, amounts, gpus)
             self._where.setdefault(job_id, []).append(node)
             given[name] = self._resource(node, held)
@@ -247,7 +296,9 @@ class Cluster:
 
     def create_partition(self, name: str, changes: Mapping[str, Any]) -> None:
         """A partition made by scontrol; it lives until the controller ends, as in Slurm."""
-        part = partition_of(PartitionConf(partition_name=name, nodes=changes.get("nodes", "")), list(self.nodes))
+        nodes = str(changes.get("nodes", ""))
+        partitions.members_of(nodes, list(self.nodes))  # refused in Slurm's words
+        part = partition_of(PartitionConf(partition_name=name, nodes=nodes), list(self.nodes))
         part.min_nodes = 1
         self.partitions[name] = part
         try:
@@ -265,90 +316,19 @@ class Cluster:
     # rows
 
     def node_row(self, name: str, fields: Sequence[str]) -> list[Any]:
-        values = self._node_values(self.node(name))
-        return [values[field] for field in fields]
+        return noderows.row(noderows.node_values(self, self.node(name)), fields)
 
     def node_rows(self, fields: Sequence[str], names: Sequence[str] = ()) -> list[list[Any]]:
         """Rows in the cluster's order; of these nodes only, when some are named."""
         wanted = set(names)
         return [self.node_row(name, fields) for name in self.nodes if not wanted or name in wanted]
 
-    def _node_values(self, node: Node) -> dict[str, Any]:
-        load, free = self.measure() if not self.conf.armada.address else (0.0, None)
-        gpus_used = node.used_gpus
-        others: Amounts = {}
-        for held in node.held.values():
-            tres.add(others, held.others)
-        return {
-            "name": node.name,
-            "hostname": node.hostname,
-            "address": node.address,
-            "port": SLURMD_PORT,
-            "architecture": self.machine.architecture,
-            "operating_system": self.machine.operating_system,
-            "version": VERSION,
-            "state": node.state,
-            "state_flags": node.state_flags,
-            "reason": node.reason,
-            "reason_set_by_user": node.reason_user,
-            "reason_changed_at": node.reason_at,
-            "comment": node.comment,
-            "extra": node.extra,
-            "owner": "",
-            "mcs_label": "",
-            "features": ",".join(node.features),
-            "active_features": ",".join(node.active_features),
-            "gres": node.gres_text,
-            "gres_used": node.gres_words(gpus_used, others, idle=True),
-            "gres_drained": "N/A",
-            "cpus": node.cpus,
-            "effective_cpus": node.cpus,
-            "alloc_cpus": node.allocated_cpus,
-            "cpu_load": round(load, 2),
-            "boards": node.boards,
-            "sockets": node.sockets,
-            "cores": node.cores,
-            "threads": node.threads,
-            "real_memory": node.real_memory,
-            "alloc_memory": node.used_memory,
-            "free_mem": free,
-            "temporary_disk": node.tmp_disk,
-            "weight": node.weight,
-            "specialized_cores": 0,
-            "specialized_cpus": "",
-            "specialized_memory": 0,
-            "partitions": [part.name for part in self.partitions.values() if node.name in part.node_names],
-            "boot_time": self.machine.boot_time,
-            "slurmd_start_time": self.started_at,
-            "last_busy": node.last_busy,
-            "resume_after": node.resume_after,
-            "tres": tres.show(node.tres(self.tres_listed)),
-            "tres_used": node.used_tres(self.tres_listed),
-            "reservation": "",
-            "topology": "",
-            "cluster": self.conf.cluster_name,
-        }
-
     def partition_row(self, name: str, fields: Sequence[str]) -> list[Any]:
-        part = self.partition(name)
-        totals = self.partition_tres(part)
-        more = {
-            "total_nodes": len(part.node_names),
-            "total_cpus": totals.get("cpu", 0),
-            "tres": tres.show(totals),
-            "cluster": self.conf.cluster_name,
-        }
-        return [more[field] if field in more else getattr(part, field) for field in fields]
+        return noderows.row(noderows.partition_values(self, self.partition(name)), fields)
 
     def partition_rows(self, fields: Sequence[str], names: Sequence[str] = ()) -> list[list[Any]]:
         wanted = set(names)
         return [self.partition_row(name, fields) for name in self.partitions if not wanted or name in wanted]
-
-    def partition_tres(self, part: Partition) -> dict[str, int]:
-        total = {"cpu": 0, "mem": 0, "node": len(part.node_names), "billing": 0}
-        for name in part.node_names:
-            tres.add(total, self.nodes[name].tres(self.tres_listed))
-        return total
 
     # kept over restarts
 
@@ -362,6 +342,11 @@ class Cluster:
             if name in self.nodes:
                 nodeupdate.restore(self.nodes[name], value)
         self.generation += 1
+
+
+def looked_at(shape: Shape) -> Shape:
+    """A shape as it is shown once the scheduler had a look: with the nodes it would take."""
+    return msgspec.structs.replace(shape, node_count=len(shape.members)) if shape.members else shape
 
 
 def complete(conf: ClusterConf, machine: Machine) -> ClusterConf:

@@ -77,6 +77,8 @@ def blocked(job: Job, cluster: Cluster, now: int) -> Reason | None:
         return (limit, "")
     if job.request.licenses and not _licenses_there(job, cluster):
         return (words.LICENSES, "")
+    if not job.shape.members and not cluster.lay_out(job.request, ",".join(part.name for part in parts)).members:
+        return (words.BAD_CONSTRAINTS, "")  # held when it was submitted, so nobody had looked
     return _unavailable(job, [part for part, answer in zip(parts, answers, strict=True) if not answer], cluster)
 
 
@@ -123,7 +125,7 @@ def _licenses_there(job: Job, cluster: Cluster) -> bool:
 
 
 def _unavailable(job: Job, parts: list[Partition], cluster: Cluster) -> Reason | None:
-    """Whether the nodes that are open could take the job, were they idle; the closed ones by name when they couldn't."""
+    """The closed nodes by name, when the open ones could not take the job though they were idle."""
     closed = [name for part in parts for name in part.node_names if not cluster.nodes[name].available]
     if not closed or _could_run(job, parts, cluster):
         return None
@@ -164,4 +166,3 @@ def shape_now(job: Job, cluster: Cluster) -> Shape | None:
         return cluster.shape_now(job)
     except SlurmError:
         return None
-

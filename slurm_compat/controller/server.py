@@ -8,6 +8,7 @@ between chunks of rows, never buffered without end.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -285,10 +286,8 @@ def bind_unix(path: str) -> socket.socket:
     directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
     try:
         name = os.path.basename(path)
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=directory)
-        except FileNotFoundError:
-            pass
         target = path if len(os.fsencode(path)) <= 107 else f"/proc/self/fd/{directory}/{name}"
         sock.bind(target)
         os.chmod(path, 0o666)

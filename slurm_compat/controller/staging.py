@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 
 from slurm_compat.controller.jobs import Job
 
-WINDOW = 1000  # jobs of one queue that wait inside Armada; a burst it may start at once (maximumPerQueueSchedulingBurst)
+WINDOW = (
+    1000  # jobs of one queue that wait inside Armada; a burst it may start at once (maximumPerQueueSchedulingBurst)
+)
 RETRIES = 200  # blocked jobs looked at again when something was freed
 
 

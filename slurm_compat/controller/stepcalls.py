@@ -11,6 +11,7 @@ import msgspec
 from slurm_compat.controller import stepkeeping
 from slurm_compat.controller.authorization import require_owner
 from slurm_compat.controller.jobs import Job, Step
+from slurm_compat.controller.nodes import gres_of_text
 from slurm_compat.controller.server import Session
 from slurm_compat.controller.steps import Busy, Granted, plan
 from slurm_compat.controller.views import job_fields
@@ -80,7 +81,7 @@ class Steps:
             except Busy:
                 entry = (session, args)
                 self._waiting.setdefault(job_id, deque()).append(entry)
-                session.on_close = lambda entry=entry: self._give_up(job_id, entry)  # type: ignore[misc]
+                session.on_close = lambda entry=entry: self._give_up(job_id, entry)
             except SlurmError as problem:
                 session.send_error(problem)
 
@@ -121,7 +122,7 @@ class Steps:
             "resources": granted.resources,
             "addresses": args.addresses,
             "secret": args.secret,
-            "launch_address": controller.addresses_of_host(request.srun_host),
+            "launch_address": _host_of(args.addresses),
             "job": {},
         }
         nodes = [entry[0] for entry in granted.layout]
@@ -157,9 +158,7 @@ class Steps:
         if step.end_time:
             return {}
         nodes = [entry[0] for entry in step.layout]
-        told = controller.agents.tell(
-            job.job_id, {"msg": "signal", "to": args.step_id, "signal": SIGKILL}, nodes
-        )
+        told = controller.agents.tell(job.job_id, {"msg": "signal", "to": args.step_id, "signal": SIGKILL}, nodes)
         if not told:
             change = Change()
             stepkeeping.finish(controller, job, step, args.exit_code, controller.now(), change)
@@ -174,7 +173,7 @@ def _record(controller: Controller, job: Job, step_id: str, granted: Granted, ar
     amounts = {"cpu": granted.cpus, "mem": granted.memory_mib, "node": len(names)}
     gres_amounts: dict[str, int] = {}
     for entry in granted.resources:
-        tres.add(gres_amounts, controller.gres_amounts(entry[4]))
+        tres.add(gres_amounts, gres_of_text(entry[4])[0])
     return Step(
         job_id=job.job_id,
         db_index=job.db_index,
@@ -207,3 +206,11 @@ def _as_json(request: Any) -> dict[str, Any]:
     values = msgspec.structs.asdict(request)
     values["environment"] = base64.b64encode(request.environment).decode()
     return values
+
+
+def _host_of(addresses: list[str]) -> str:
+    """Where srun is, for its tasks' SLURM_LAUNCH_NODE_IPADDR; "" when it can be reached by a path alone."""
+    for address in addresses:
+        if not address.startswith("unix:"):
+            return address.rpartition(":")[0]
+    return ""

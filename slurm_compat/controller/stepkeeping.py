@@ -11,7 +11,7 @@ from slurm_compat.controller.machine import OOM_STATUS
 from slurm_compat.controller.steps import fold
 from slurm_compat.core import states
 from slurm_compat.core.states import CANCELLED, COMPLETED, FAILED, OUT_OF_MEMORY, RUNNING
-from slurm_compat.core.tres import format_tres
+from slurm_compat.core.tres import show
 from slurm_compat.store.changes import Change
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def begin(controller: Controller, job: Job, change: Change) -> None:
         controller.table.put_step(change, _own_step(job, "extern", len(job.resources), job.cpus, job.tres_alloc_str))
     if job.request.batch and job.resources:
         first = job.resources[0]
-        tres = format_tres({"cpu": first[1], "mem": first[3], "node": 1})
+        tres = show({"cpu": first[1], "mem": first[3], "node": 1})
         controller.table.put_step(change, _own_step(job, "batch", 1, first[1], tres))
 
 
@@ -97,9 +97,7 @@ def extern_ended(controller: Controller, db_index: int, message: dict[str, Any],
     controller.table.put_step(change, step)
 
 
-def started(
-    controller: Controller, db_index: int, node: str, message: dict[str, Any], change: Change
-) -> Step | None:
+def started(controller: Controller, db_index: int, node: str, message: dict[str, Any], change: Change) -> Step | None:
     step = controller.table.steps.get(db_index, {}).get(str(message["step_id"]))
     if step is None:
         return None
@@ -168,5 +166,3 @@ def suspended(controller: Controller, job: Job, running: bool, change: Change) -
         if not step.end_time:
             step.state = RUNNING if running else states.SUSPENDED
             controller.table.put_step(change, step)
-
-

@@ -11,7 +11,7 @@ import msgspec
 from slurm_compat.controller import fits, licenses, limits
 from slurm_compat.controller.caller import Caller as Caller
 from slurm_compat.controller.caller import Usage as Usage
-from slurm_compat.controller.nodes import Cluster
+from slurm_compat.controller.nodes import Cluster, looked_at
 from slurm_compat.controller.partitions import Partition
 from slurm_compat.core import errors, hostlist, taskids, tres
 from slurm_compat.core.errors import BadValue, SlurmError
@@ -45,8 +45,13 @@ class Accepted(msgspec.Struct, kw_only=True):
     messages: list[str]  # for the user to see; the job is accepted all the same
 
 
-def check(request: JobRequest, caller: Caller, cluster: Cluster, now: int, usage: Usage | None = None) -> Accepted:
-    """Raises SlurmError: number, text and notes as sbatch shows them."""
+def check(
+    request: JobRequest, caller: Caller, cluster: Cluster, now: int, usage: Usage | None = None, will_run: bool = False
+) -> Accepted:
+    """Raises SlurmError: number, text and notes as sbatch shows them.
+
+    `will_run`: the question is when the job would start (--test-only), so limits it could only wait for refuse it.
+    """
     refuse_uncarried(request)
     array = _array(request, cluster)
     nice = _nice(request, caller)
@@ -69,8 +74,9 @@ def check(request: JobRequest, caller: Caller, cluster: Cluster, now: int, usage
     submitted = usage.submitted(caller.uid, qos) if usage is not None else 0
     wanted = tres.parse(shape.tres_req_str)
     limits.deny(cluster.conf, qos, wanted, submitted, taskids.count(array.ranges) if array.ranges else 1)
-    if not hold:
-        fits.check(request, partition, time_limit, shape, cluster)
+    if not hold or will_run:
+        fits.check(request, partition, time_limit, shape, cluster, will_run)
+        shape = looked_at(shape)
     return Accepted(
         partition=partition,
         account=link.account,

@@ -1,7 +1,7 @@
 """Submission: from a request to a job that is kept, its id told once the store has it.
 
-The same key again, by the same user, gives the same answer and makes no job: in this process by what is remembered, after
-a restart by what the store has.
+The same key again, by the same user, gives the same answer and makes no job: in this process by what is remembered,
+after a restart by what the store has.
 """
 
 from __future__ import annotations
@@ -193,7 +193,10 @@ async def enter(
 
 
 def _straight(controller: Controller, job: Job) -> str:
-    """The queue of a job that may go to Armada in the same breath: nothing holds it, nobody waits before it. "" else."""
+    """The queue of a job that may go to Armada in the same breath, for nothing holds it and nobody waits before it.
+
+    "" for the others.
+    """
     now = controller.now()
     if job.hold or job.array_job_id or job.dependency or job.begin_time > now:
         return ""

@@ -5,6 +5,7 @@ Every change of a job goes through `put`, so that memory and store say the same.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
@@ -50,6 +51,8 @@ class Table:
         self.tasks: dict[int, dict[int, int]] = {}  # array job id: task id: job id, of tasks that left the record
         self.folded: dict[int, set[int]] = {}  # array job id: tasks that have left but are shown in the record
         self.active: dict[int, set[int]] = {}  # array job id: job ids of its tasks that are handed to Armada or run
+        self.submitted: Counter[tuple[int, str]] = Counter()  # (user, QOS): jobs that have not ended, tasks counted
+        self._weights: dict[int, tuple[tuple[int, str], int]] = {}  # job id: its part of `submitted`
         self.pending: set[int] = set()
         self.running: set[int] = set()
 
@@ -75,6 +78,7 @@ class Table:
             self.running.discard(job_id)
         if job.array_job_id:
             self._place_task(job)
+        self._weigh(job)
 
     def _place_task(self, job: Job) -> None:
         array = job.array_job_id
@@ -89,6 +93,20 @@ class Table:
             active.add(job.job_id)
         else:
             active.discard(job.job_id)
+
+    def _weigh(self, job: Job) -> None:
+        weight = 0 if job.is_final else taskids.count(job.array_ranges) if job.array_ranges else 1
+        owner = (job.user_id, job.qos)
+        before = self._weights.get(job.job_id)
+        if before == (owner, weight):
+            return
+        if before is not None:
+            self.submitted[before[0]] -= before[1]
+        self.submitted[owner] += weight
+        if weight:
+            self._weights[job.job_id] = (owner, weight)
+        elif before is not None:
+            del self._weights[job.job_id]
 
     def put_step(self, change: Change, step: Step) -> None:
         change.put("steps", (step.db_index, step.step_id), step_row(step))
@@ -136,9 +154,8 @@ class Table:
         return iter(self.steps.get(job.db_index, {}).values())
 
     def tasks_waiting(self, record: Job) -> str:
-        """array_task_string of a record, without the throttle: the tasks in it, and those handed to Armada that have not started."""
+        """array_task_string of a record: the tasks in it, and those handed to Armada that have not started."""
         folded = self.folded.get(record.array_job_id)
         if not folded:
             return taskids.show_ranges(record.array_ranges)
         return taskids.show(sorted({*taskids.each(record.array_ranges), *folded}))
-

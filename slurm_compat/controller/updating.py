@@ -82,9 +82,7 @@ def _typed(name: str, value: Any) -> Any:
         raise SlurmError(3001, f"{name}: {problem}") from None
 
 
-def _with_request(
-    controller: Controller, caller: Caller, job: Job, changes: dict[str, Any], change: Change
-) -> Job:
+def _with_request(controller: Controller, caller: Caller, job: Job, changes: dict[str, Any], change: Change) -> Job:
     request = msgspec.structs.replace(job.request, **changes)
     if job.state != PENDING or not changes.keys() & _SHAPING:
         _plain(job, request, changes)
@@ -208,4 +206,3 @@ SETTERS: dict[str, Setter] = {
     "array_max_tasks": _set_throttle,
     "array_task_throttle": _set_throttle,
 }
-

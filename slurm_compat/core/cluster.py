@@ -110,6 +110,7 @@ class ClusterConf(Conf):
     cluster_name: str = "linux"
     slurmctld_host: str = ""  # "" : this machine's name
     state_save_location: str = ""  # "" : decided by who starts it
+    store: str = ""  # "" : SQLite in the state folder; else a URL, postgresql://…
     slurm_user: str = ""
     first_job_id: int = 1
     max_job_id: int = 0x03FF0000

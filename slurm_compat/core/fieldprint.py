@@ -41,8 +41,7 @@ def chosen(text: str, table: Sequence[Field]) -> list[Placed]:
     for token in filter(None, text.split(",")):
         name, percent, width = token.partition("%")
         found = named(name, table)
-        if not name or (found is None and name.lower() == "all"):
-            # an empty name begins every name, as ALL stands for them
+        if name.lower() in ("", "all"):
             placed += [Placed(field, _width(width) if percent else field.width) for field in table]
         elif found is None:
             raise BadValue(name)

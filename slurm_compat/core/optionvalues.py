@@ -438,6 +438,14 @@ def wait_all_nodes(text: str | None, where: Where) -> dict[str, Any]:
     return {"wait_all_nodes": value}
 
 
+def requeue(text: str | None, where: Where) -> dict[str, Any]:
+    """Put back when the node fails; `expedite`, which no cluster of ours has, is told from it by an attribute."""
+    word = (text or "").lower()
+    if word not in ("", "expedite"):
+        raise where.invalid()
+    return {"requeue": True, "expedite": word == "expedite"}
+
+
 def resv_ports(text: str | None, where: Where) -> dict[str, Any]:
     """-1: as many as there are tasks."""
     return {"resv_ports": -1 if text is None else whole(text, where, "--resv-port", 0)}

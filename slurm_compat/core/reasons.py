@@ -40,9 +40,6 @@ QOS_JOBS_PER_USER = "QOSMaxJobsPerUserLimit"
 QOS_SUBMIT_PER_USER = "QOSMaxSubmitJobPerUserLimit"
 ASSOC_SUBMIT_LIMIT = "AssocMaxSubmitJobLimit"
 
-# those of a job that nothing but a change of the job or of the cluster can start
-STUCK = frozenset({PARTITION_CONFIG, PARTITION_NODES, PARTITION_TIME, NODE_NOT_AVAIL, BAD_CONSTRAINTS, DEPENDENCY_NEVER})
-
 
 def qos_tres_reason(tres: str) -> str:
     """The reason when a user's jobs of a QOS hold as much of `tres` as they may."""

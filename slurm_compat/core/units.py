@@ -24,8 +24,8 @@ EXACT = Units()
 
 def amount(value: float, of: int, units: Units = EXACT) -> str:
     """`value`, counted in LETTERS[of], as text."""
-    if int(value) == 0 and units.unit is None:
-        return "0" + (LETTERS[of] if value else "")
+    if not value:
+        return "0"
     if units.unit is not None:
         value = value * 1024.0 ** (of - units.unit)
         of = units.unit

@@ -7,6 +7,7 @@ holds them is on disk. So a kill -9 at any point leaves pods that the log knows,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -27,6 +28,8 @@ from slurm_compat.engine.streams import Streams
 from slurm_compat.engine.submission import external_uri_of, job_of, spec_of
 from slurm_compat.engine.ulid import Ulids
 from slurm_compat.engine.validation import check_request
+
+STOP_PATIENCE = 5.0  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +63,8 @@ class Engine:
 
     async def stop(self) -> None:
         await self.link.stop()
-        await self.durable()
+        with contextlib.suppress(asyncio.TimeoutError):  # a full disk: what is not written is told again by the kubelet
+            await asyncio.wait_for(self.durable(), STOP_PATIENCE)
         self.log.close()
 
     def _restore(self) -> None:
@@ -179,7 +183,8 @@ class Engine:
         for job, message in messages:
             key = (job.queue, job.job_set)
             number, is_new = self.streams.stream(key)
-            if is_new:
+            # a batch that may fail can't count on a row that another such batch would bring
+            if is_new or (batch.may_fail and (number, *key) not in batch.streams):
                 batch.streams.append((number, *key))
             batch.events.append(EventRow(self.streams.next_seq(), number, key, now, message))
 

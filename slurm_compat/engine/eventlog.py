@@ -40,7 +40,8 @@ VERSION = 1  # of the schema, in user_version
 
 RETENTION = 14 * 86400  # seconds that events and finished jobs are kept
 CLIENT_ID_RETENTION = 168 * 3600
-MAX_EVENTS = 5_000_000  # rows; the oldest go first
+MAX_EVENTS = 2_000_000  # rows; the oldest go first
+MAX_JOBS = 1_000_000  # rows; the oldest that are finished go first
 PRUNE_EVERY = 600  # seconds between two looks, only when something is written
 PRUNE_CHUNK = 5000  # rows of one look, so that no commit waits for long
 RETRY_DELAY = 0.5  # seconds, after a failed commit
@@ -135,7 +136,7 @@ class EventLog:
     def _commit(self, connection: sqlite3.Connection, batches: list[Batch]) -> None:
         try:
             transaction(connection, batches)
-        except sqlite3.Error as problem:
+        except Exception as problem:
             log.error("%s: %s", self._path, problem)
             self._commit_singly(connection, batches)
         else:
@@ -147,7 +148,7 @@ class EventLog:
             while True:
                 try:
                     transaction(connection, [batch])
-                except sqlite3.Error as problem:
+                except Exception as problem:
                     if batch.may_fail:
                         self._publish([batch], problem)
                         break
@@ -284,8 +285,9 @@ def prune(connection: sqlite3.Connection, now: float) -> bool:
         deleted = max(deleted, rows.rowcount)
     old = connection.execute(
         "SELECT job_id FROM jobs JOIN states USING (job_id) "
-        "WHERE jobs.rowid IN (SELECT rowid FROM jobs ORDER BY rowid LIMIT ?) AND submitted < ? AND live = 0",
-        (PRUNE_CHUNK, now - RETENTION),
+        "WHERE jobs.rowid IN (SELECT rowid FROM jobs ORDER BY rowid LIMIT ?) AND live = 0 "
+        "AND (submitted < ? OR jobs.rowid <= (SELECT max(rowid) FROM jobs) - ?)",
+        (PRUNE_CHUNK, now - RETENTION, MAX_JOBS),
     ).fetchall()
     if old:
         connection.execute("BEGIN IMMEDIATE")

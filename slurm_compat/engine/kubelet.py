@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import gc
 import hashlib
-import heapq
 import importlib
 import json
 import logging
@@ -28,6 +27,7 @@ from slurm_compat.engine.leader import AgentMain
 from slurm_compat.engine.lock import Locked, take_lock
 from slurm_compat.engine.pods import Pods
 from slurm_compat.engine.spool import Spool
+from slurm_compat.engine.timers import Timers
 
 LINE_LIMIT = 16 << 20  # bytes
 IDLE_EXIT = 15.0  # seconds without engine and pods, after which it ends
@@ -50,8 +50,7 @@ class Kubelet:
     def __init__(self, state: str) -> None:
         self.state = state
         self.selector = selectors.DefaultSelector()
-        self.timers: list[tuple[float, int, Callable[[], None]]] = []
-        self._timer_count = 0
+        self.timers = Timers()
         self.engine: Peer | None = None
         self.stopping = False
         self._idle_since = time.monotonic()
@@ -64,7 +63,7 @@ class Kubelet:
             log=open_log(os.path.join(state, "log", "pods.log")),
             hosts=os.path.join(state, "run", "hosts"),
             tell=self.tell,
-            later=self.later,
+            timers=self.timers,
             watch=self.watch,
             unwatch=self.unwatch,
         )
@@ -77,7 +76,7 @@ class Kubelet:
         while not self.stopping:
             for key, mask in self.selector.select(self.patience()):
                 key.data(mask)
-            self.run_timers()
+            self.timers.run()
             self.sample_if_needed()
             if self.is_idle() and time.monotonic() - self._idle_since >= IDLE_EXIT:
                 log.info("no engine and no pods for %d s: leaving", IDLE_EXIT)
@@ -91,18 +90,10 @@ class Kubelet:
 
     def patience(self) -> float | None:
         """How long the loop may sleep, None for ever."""
-        due = [self.timers[0][0]] if self.timers else []
+        due = self.timers.next()
         if self.is_idle():
             due.append(self._idle_since + IDLE_EXIT)
         return max(0.0, min(due) - time.monotonic()) if due else None
-
-    def later(self, seconds: float, action: Callable[[], None]) -> None:
-        self._timer_count += 1
-        heapq.heappush(self.timers, (time.monotonic() + seconds, self._timer_count, action))
-
-    def run_timers(self) -> None:
-        while self.timers and self.timers[0][0] <= time.monotonic():
-            heapq.heappop(self.timers)[2]()
 
     def watch(self, descriptor: int, action: Callable[[], None]) -> None:
         self.selector.register(descriptor, selectors.EVENT_READ, lambda _mask: action())
@@ -113,7 +104,7 @@ class Kubelet:
     def sample_if_needed(self) -> None:
         if not self._sampling and self.pods.need_sampling():
             self._sampling = True
-            self.later(SAMPLE_INTERVAL, self.sample)
+            self.timers.add(SAMPLE_INTERVAL, self.sample)
 
     def sample(self) -> None:
         self._sampling = False

@@ -60,13 +60,20 @@ class KubeletLink:
             try:
                 self.send(self._hello())
                 while line := await reader.readline():
-                    self._on_frame(json.loads(line))
+                    self._receive(line)
             except (OSError, ValueError) as problem:
                 log.error("kubelet: %s", problem)
             finally:
                 self._writer = None
                 writer.close()
                 self._on_down()
+
+    def _receive(self, line: bytes) -> None:
+        try:
+            self._on_frame(json.loads(line))
+        except Exception:
+            # a frame we can't make sense of costs one pod's news, not the link
+            log.exception("kubelet: %.200r", line)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         # by the folder's descriptor: a socket's path may be no longer than 107 bytes
@@ -94,8 +101,6 @@ class KubeletLink:
 
 def kubelet_environment() -> dict[str, str]:
     """Ours, with the package where we found it: we may have been started from a tree that is not installed."""
-    import slurm_compat
-
-    root = os.path.dirname(os.path.dirname(os.path.abspath(slurm_compat.__file__)))
+    root = os.path.abspath(__file__).rpartition("/slurm_compat/")[0]
     path = os.environ.get("PYTHONPATH", "")
     return {**os.environ, "PYTHONPATH": root + (os.pathsep + path if path else "")}

@@ -22,8 +22,9 @@ from slurm_compat.engine.spool import EXIT, Spool
 
 AGENT_COMMAND = ["python3", "-m", "slurm_compat.agent"]
 RUN_VARIABLE = "SLURM_COMPAT_RUN_ID"  # by which the processes of a pod are known where there are no control groups
-CGROUP_VARIABLE = "SLURM_COMPAT_CGROUP"  # the pod's control group, for the agent to read what the kernel counted
 START_ERROR = 128  # exit code of a container whose command could not be started, as container runtimes have it
+NOT_STARTED = 253  # exit code of a leader that could not become the pod, with the words in its .exit file
+NOT_STARTED_WORDS = "not_started"
 ALREADY_RUNNING = 254  # exit code of a leader that found its pod claimed
 
 AgentMain = Callable[[dict[str, str]], int]
@@ -33,42 +34,48 @@ def is_agent(pod: dict[str, Any]) -> bool:
     return not pod["init"] and len(pod["containers"]) == 1 and pod["containers"][0]["command"] == AGENT_COMMAND
 
 
-def lead(pod: dict[str, Any], spool: Spool, log: int, hosts: str, group: str, agent: AgentMain | None) -> NoReturn:
-    """Be the pod. `log`: descriptor for what it prints; `hosts`: file for its /etc/hosts, "" to keep our namespaces."""
-    code = 1
+def lead(
+    pod: dict[str, Any], spool: Spool, log: int, hosts: str | None, group: str, agent: AgentMain | None
+) -> NoReturn:
+    """Be the pod. `log`: descriptor for what it prints; `hosts`: file for its /etc/hosts, None to keep our names."""
+    run_id = pod["run_id"]
     try:
-        os.setsid()
-        namespaces.become_subreaper()
-        record = {
-            **pod,
-            "pid": os.getpid(),
-            "pid_started": start_time(os.getpid()),
-            "boot_id": boot_id(),
-            "started": time.time(),
-        }
-        if not spool.claim(pod["run_id"], record):
-            os._exit(ALREADY_RUNNING)
-        if group:
-            cgroups.join(group)
-        if pod["cpu_ids"]:
-            os.sched_setaffinity(0, pod["cpu_ids"])
-        settle(log)
-        if hosts:
-            namespaces.enter(pod["node"], hosts)
-        results = run(pod, agent)
-        code = next((r["exit_code"] for r in results if r["exit_code"]), 0)
-        spool.put(pod["run_id"], EXIT, {"containers": results, "at": time.time()})
-    except BaseException:
+        prepare(pod, spool, log, hosts, group)
+    except BaseException as problem:
         traceback.print_exc()
         with contextlib.suppress(BaseException):
-            problem = str(sys.exc_info()[1])
-            result = {"name": pod["containers"][0]["name"], "exit_code": START_ERROR, "message": problem}
-            spool.put(pod["run_id"], EXIT, {"containers": [result], "at": time.time()})
-            code = START_ERROR
+            spool.put(run_id, EXIT, {NOT_STARTED_WORDS: str(problem)})
+        os._exit(NOT_STARTED)
+    code = 1
+    try:
+        results = run(pod, agent)
+        code = next((r["exit_code"] for r in results if r["exit_code"]), 0)
+        spool.put(run_id, EXIT, {"containers": results, "at": time.time()})
+    except BaseException:
+        # the kubelet has our exit code; the file only tells more, and tells it to a kubelet that comes after ours
+        traceback.print_exc()
     with contextlib.suppress(BaseException):
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
+
+
+def prepare(pod: dict[str, Any], spool: Spool, log: int, hosts: str | None, group: str) -> None:
+    """All that comes before the pod's own work. Raises OSError; ends the process if the pod runs already."""
+    os.setsid()
+    namespaces.become_subreaper()
+    pid = os.getpid()
+    facts = {"pid": pid, "pid_started": start_time(pid), "boot_id": boot_id(), "started": time.time()}
+    if not spool.claim(pod["run_id"], {**pod, **facts}):
+        os._exit(ALREADY_RUNNING)
+    if group:
+        cgroups.join(group)
+    if pod["cpu_ids"]:
+        with contextlib.suppress(OSError):  # the machine lost a CPU since: better unbound than not at all
+            os.sched_setaffinity(0, pod["cpu_ids"])
+    settle(log)
+    if hosts is not None:
+        namespaces.enter(pod["node"], hosts)
 
 
 def settle(log: int) -> None:

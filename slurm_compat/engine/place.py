@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from slurm_compat.engine.nodes import Node
@@ -21,12 +21,14 @@ class Pool:
         for node in self.nodes:
             for name, amount in node.total.items():
                 self.total[name] = self.total.get(name, 0) + amount
+        self._most: dict[str, int] = {}  # the most that any open node has free; {} until asked again
         self._allowed: dict[tuple[object, object], tuple[str, ...]] = {}
 
     def take(self, key: str, node: str, amounts: Amounts) -> None:
         if key in self.taken:
             raise KeyError(f"{key} already has its place")
         free = self.free[node]
+        self._most = {}
         for name, amount in amounts.items():
             free[name] = free.get(name, 0) - amount
         self.taken[key] = (node, amounts)
@@ -38,6 +40,7 @@ class Pool:
             return None
         node, amounts = place
         free = self.free[node]
+        self._most = {}
         for name, amount in amounts.items():
             free[name] += amount
         return node
@@ -57,22 +60,37 @@ class Pool:
         """Open or close a node for new pods; what runs there goes on."""
         node = replace(self.by_name[name], schedulable=schedulable)
         self.by_name[name] = node
+        self._most = {}
         self.nodes[[other.name for other in self.nodes].index(name)] = node
 
-    def fits_on(self, shape: Shape, node: str) -> bool:
-        return self.by_name[node].schedulable and fits(shape.asks(), self.free[node])
+    def fits_on(self, shape: Shape, node: str, free: Mapping[str, Amounts] | None = None) -> bool:
+        return self.by_name[node].schedulable and fits(shape.asks(), (free or self.free)[node])
 
-    def place(self, shapes: Sequence[Shape], uniformity: str = "") -> list[str] | None:
-        """A node for each shape, distinct ones for a gang; None when they don't all fit now.
+    def has_room(self, shape: Shape) -> bool:
+        """A first, cheap look: whether the most CPUs and memory free on any one node are enough."""
+        if not self._most:
+            open_nodes = [self.free[node.name] for node in self.nodes if self.by_name[node.name].schedulable]
+            self._most = {
+                name: max((free.get(name, 0) for free in open_nodes), default=-1) for name in ("cpu", "memory")
+            }
+        asks = shape.asks()
+        return all(asks.get(name, 0) <= most for name, most in self._most.items())
 
-        `uniformity`: the label of which all the nodes must have one value.
+    def place(
+        self, shapes: Sequence[Shape], uniformity: str = "", free: Mapping[str, Amounts] | None = None
+    ) -> list[str] | None:
+        """A node for each shape, distinct ones for a gang; None when they don't all fit.
+
+        `uniformity`: the label of which all the nodes must have one value. `free`: node and what to take for free
+        there, when that is not what is free now.
         """
+        if free is None and not all(self.has_room(shape) for shape in shapes):
+            return None
         if len(shapes) == 1:
-            first = next((name for name in self.allowed(shapes[0]) if self.fits_on(shapes[0], name)), None)
+            first = next((name for name in self.allowed(shapes[0]) if self.fits_on(shapes[0], name, free)), None)
             return None if first is None else [first]
-        return self._together(
-            [[n for n in self.allowed(shape) if self.fits_on(shape, n)] for shape in shapes], uniformity
-        )
+        options = [[name for name in self.allowed(shape) if self.fits_on(shape, name, free)] for shape in shapes]
+        return self._together(options, uniformity)
 
     def could_ever(self, shapes: Sequence[Shape], uniformity: str = "") -> bool:
         """Whether the empty cluster would take them. Nodes that are down or drained count: they may come back."""

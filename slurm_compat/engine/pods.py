@@ -18,6 +18,7 @@ from slurm_compat.engine.devices import Devices
 from slurm_compat.engine.leader import AgentMain
 from slurm_compat.engine.outcome import ended_frame
 from slurm_compat.engine.spool import END, EXIT, RECORD, Spool
+from slurm_compat.engine.timers import Timer, Timers
 
 AGENT_MEMORY = 16 << 20  # bytes beyond the job's own, for the agent that lives in the same group
 POLL_INTERVAL = 0.2  # seconds, where the kernel has no pidfd or a killed process takes its time to die
@@ -42,6 +43,7 @@ class Pod:
         self.over = False  # the leader is gone
         self.ended: dict[str, Any] | None = None  # the frame that tells its end
         self.oom_kills = 0  # counted by ourselves
+        self.timers: list[Timer] = []  # to be taken back at its end
         self.known: dict[int, int] = {}  # of an adopted pod: pid, start time of its processes when we found it
 
     def told(self) -> dict[str, Any]:
@@ -53,7 +55,7 @@ class Pod:
 class Pods:
     def __init__(
         self, spool: Spool, groups: Cgroups | None, agent: AgentMain | None, log: int, hosts: str,
-        tell: Callable[[dict[str, Any]], None], later: Callable[[float, Callable[[], None]], None],
+        tell: Callable[[dict[str, Any]], None], timers: Timers,
         watch: Callable[[int, Callable[[], None]], None], unwatch: Callable[[int], None],
     ) -> None:  # fmt: skip
         self.by_run: dict[str, Pod] = {}
@@ -63,10 +65,10 @@ class Pods:
         self.devices = Devices()
         self.leaders: dict[int, Pod] = {}  # pid: pod, of our own children
         self._log = log
-        self._hosts = hosts
-        self._use_hosts = False
+        self._hosts = hosts  # the pods' /etc/hosts
+        self._use_hosts = False  # whether each node has a name of its own
         self._tell = tell
-        self._later = later
+        self._timers = timers
         self._watch = watch
         self._unwatch = unwatch
 
@@ -74,17 +76,20 @@ class Pods:
         """The nodes of the cluster file. Where they are others than this machine, each gets its name and address."""
         self.devices.set_nodes(nodes)
         own = socket.gethostname()
-        virtual = {n["name"]: n["address"] for n in nodes if n["name"] not in (own, own.split(".")[0])}
-        self._use_hosts = bool(virtual) and os.geteuid() == 0
-        if self._use_hosts:
-            try:
-                with open(namespaces.HOSTS, encoding="utf-8", errors="surrogateescape") as file:
-                    text = file.read()
-            except OSError:
-                text = "127.0.0.1\tlocalhost\n"
+        is_virtual = any(node["name"] not in (own, own.split(".")[0]) for node in nodes)
+        self._use_hosts = is_virtual and os.geteuid() == 0
+        if not self._use_hosts:
+            return
+        try:
+            with open(namespaces.HOSTS, encoding="utf-8", errors="surrogateescape") as file:
+                text = file.read()
             with open(self._hosts, "w", encoding="utf-8", errors="surrogateescape") as file:
-                file.write(namespaces.hosts_text(text, {n["name"]: n["address"] for n in nodes}))
+                file.write(namespaces.hosts_text(text, {node["name"]: node["address"] for node in nodes}))
             os.chmod(self._hosts, 0o644)
+            namespaces.try_out(self._hosts)
+        except OSError as problem:
+            log.error("pods keep this machine's name and don't know the nodes by theirs: %s", problem)
+            self._use_hosts = False
 
     # a pod starts
 
@@ -100,17 +105,13 @@ class Pods:
             pid = os.fork()
         except OSError as problem:
             self.devices.take_back(run_id)
-            self._tell(
-                {
-                    "op": "not_started",
-                    "run_id": run_id,
-                    "job_id": pod["job_id"],
-                    "reason": f"the pod could not be started: {problem.strerror}",
-                }
-            )
+            if self.groups is not None:
+                with contextlib.suppress(OSError):
+                    self.groups.remove(run_id)
+            self.not_started(pod, str(problem.strerror))
             return
         if pid == 0:
-            leader.lead(pod, self.spool, self._log, self._hosts if self._use_hosts else "", group, self.agent)
+            leader.lead(pod, self.spool, self._log, self._hosts if self._use_hosts else None, group, self.agent)
         pod.update(pid=pid, pid_started=procs.start_time(pid), started=started)
         here = Pod(pod, ours=True)
         here.group = group
@@ -146,41 +147,43 @@ class Pods:
             self.leader_ended(pod)
             return
         except OSError:
-            self._later(POLL_INTERVAL, lambda: self.poll(pod))
+            self._timers.add(POLL_INTERVAL, lambda: self.poll(pod))
         else:
             self._watch(pod.pidfd, lambda: self.leader_ended(pod))
         if pod.record["deadline"]:
             left = pod.record["started"] + pod.record["deadline"] - time.time()
-            self._later(max(0.0, left), lambda: self.kill_for(pod, "DeadlineExceeded"))
+            pod.timers.append(self._timers.add(max(0.0, left), lambda: self.kill_for(pod, "DeadlineExceeded")))
 
     def poll(self, pod: Pod) -> None:
         if procs.start_time(pod.pid) == pod.record["pid_started"] and not pod.over:
-            self._later(POLL_INTERVAL, lambda: self.poll(pod))
+            self._timers.add(POLL_INTERVAL, lambda: self.poll(pod))
         else:
             self.leader_ended(pod)
 
     def adopt(self) -> None:
         """Take over what a former kubelet left: pods that still run, and ends that no engine has written down."""
-        boot = procs.boot_id()
         for record in self.spool.records():
-            pod = Pod(record, ours=False)
-            run_id = pod.run_id
-            if self.groups is not None and os.path.isdir(self.groups.path(run_id)):
-                pod.group = self.groups.path(run_id)
-            self.devices.reserve(run_id, record["node"], record["cpu_ids"], record["gpu_ids"])
-            pod.ended = self.spool.get(run_id, END)
-            if pod.ended is not None:
-                pod.over = True
-                self.by_run[run_id] = pod
-            elif record["boot_id"] == boot and procs.start_time(pod.pid) == record["pid_started"]:
-                tree = procs.descendants([pod.pid], procs.all_processes())[pod.pid]
-                pod.known = {one.pid: one.started for one in tree}
-                self.follow(pod)
-            else:
-                self.by_run[run_id] = pod
-                self.leader_ended(pod)
+            self.adopt_one(record)
         if self.groups is not None:
             self.groups.sweep(set(self.by_run))
+
+    def adopt_one(self, record: dict[str, Any]) -> None:
+        pod = Pod(record, ours=False)
+        run_id = pod.run_id
+        if self.groups is not None and os.path.isdir(self.groups.path(run_id)):
+            pod.group = self.groups.path(run_id)
+        self.devices.reserve(run_id, record["node"], record["cpu_ids"], record["gpu_ids"])
+        pod.ended = self.spool.get(run_id, END)
+        if pod.ended is not None:
+            pod.over = True
+            self.by_run[run_id] = pod
+        elif record["boot_id"] == procs.boot_id() and procs.start_time(pod.pid) == record["pid_started"]:
+            tree = procs.descendants([pod.pid], procs.all_processes())[pod.pid]
+            pod.known = {one.pid: one.started for one in tree}
+            self.follow(pod)
+        else:
+            self.by_run[run_id] = pod
+            self.leader_ended(pod)
 
     # a pod ends
 
@@ -193,7 +196,7 @@ class Pods:
         if self.is_there(pod):
             with contextlib.suppress(OSError):
                 os.kill(pod.pid, signal.SIGTERM)
-        self._later(pod.record["grace"], lambda: self.kill_now(pod))
+        pod.timers.append(self._timers.add(pod.record["grace"], lambda: self.kill_now(pod)))
 
     def kill_for(self, pod: Pod, cause: str) -> None:
         if not pod.over and not pod.cause:
@@ -214,6 +217,8 @@ class Pods:
         if pod.over:
             return
         pod.over = True
+        for timer in pod.timers:
+            self._timers.drop(timer)
         if pod.pidfd >= 0:
             self._unwatch(pod.pidfd)
             os.close(pod.pidfd)
@@ -222,27 +227,48 @@ class Pods:
             del self.leaders[pod.pid]
             with contextlib.suppress(ChildProcessError):
                 pod.status = os.waitstatus_to_exitcode(os.waitpid(pod.pid, 0)[1])
+            if self.claimed_elsewhere(pod):
+                return
         self.clear(pod)
 
     def clear(self, pod: Pod) -> None:
         """Kill what is left of it; tell its end once nothing is."""
         if self.leftovers(pod):
-            self._later(POLL_INTERVAL / 10, lambda: self.clear(pod))
+            self._timers.add(POLL_INTERVAL / 10, lambda: self.clear(pod))
             return
         run_id = pod.run_id
-        if pod.status == leader.ALREADY_RUNNING and self.spool.get(run_id, EXIT) is None:
-            # a former kubelet had started it; that pod's record is there for the next look
-            pod.record = self.spool.get(run_id, RECORD) or pod.record
         kills = pod.oom_kills
         if pod.group and self.groups is not None:
             kills += self.groups.kills(run_id)
             with contextlib.suppress(OSError):
                 self.groups.remove(run_id)
         self.devices.take_back(run_id)
-        pod.ended = ended_frame(pod.record, self.spool.get(run_id, EXIT), pod.status, pod.cause, kills)
-        if pod.ended["cause"] not in ("", "Error") or self.spool.get(run_id, EXIT) is None:
-            self.spool.put(run_id, END, pod.ended)
+        said = self.spool.get(run_id, EXIT)
+        if pod.status == leader.NOT_STARTED and (said is None or leader.NOT_STARTED_WORDS in said):
+            del self.by_run[run_id]
+            self.spool.forget(run_id)
+            self.not_started(pod.record, (said or {}).get(leader.NOT_STARTED_WORDS, "no word of why"))
+            return
+        pod.ended = ended_frame(pod.record, said, pod.status, pod.cause, kills)
+        if pod.ended["cause"] not in ("", "Error") or said is None:
+            try:
+                self.spool.put(run_id, END, pod.ended)
+            except OSError as problem:  # the disk is full: it is lost only if we are, before the engine has heard it
+                log.error("%s: %s", run_id, problem)
         self._tell(pod.ended)
+
+    def not_started(self, pod: dict[str, Any], reason: str) -> None:
+        words = f"the pod could not be started: {reason}"
+        self._tell({"op": "not_started", "run_id": pod["run_id"], "job_id": pod["job_id"], "reason": words})
+
+    def claimed_elsewhere(self, pod: Pod) -> bool:
+        """Whether a former kubelet had started this pod already; then that one is taken over in place of ours."""
+        record = self.spool.get(pod.run_id, RECORD)
+        if pod.status != leader.ALREADY_RUNNING or record is None or record["pid"] == pod.pid:
+            return False
+        self.devices.take_back(pod.run_id)
+        self.adopt_one(record)
+        return True
 
     def leftovers(self, pod: Pod) -> bool:
         """Kill the pod's remaining processes; whether there were any.

@@ -12,6 +12,7 @@ from typing import Any
 
 from slurm_compat.engine import events
 from slurm_compat.engine.backlog import Backlog, Group, Unit
+from slurm_compat.engine.eviction import victims
 from slurm_compat.engine.fairness import Shares
 from slurm_compat.engine.jobs import (
     CANCELLED,
@@ -78,6 +79,7 @@ class Scheduler:
         self.backlog = Backlog()
         self._units: dict[str, Unit] = {}  # job id: the queued unit it is in
         self._gangs: dict[tuple[str, str], dict[str, Job]] = {}  # (queue, gang id): live members
+        self._preemptible: dict[str, Job] = {}  # job id: those with a run
         self._freed: set[str] = set()  # nodes with more room than at the last round
         self._unchecked: dict[str, Unit] = {}  # job id: units of a cordoned queue, whose check waits
 
@@ -220,10 +222,22 @@ class Scheduler:
             if nodes is None:
                 assert unit.group is not None
                 self.backlog.block(unit.group)
+                self._make_room(unit, now, out)
                 continue
             self._unqueue(unit.jobs[0])
             for job, node in zip(unit.jobs, nodes, strict=True):
                 self._lease(job, node, now, out)
+
+    def _make_room(self, unit: Unit, now: float, out: Outcome) -> None:
+        """Preempt what stands in the way of a queue's fair share. The unit is placed when the pods are gone."""
+        if not self._preemptible:
+            return
+        active = {job.queue for job in self.jobs.values()}
+        factors = {name: self.queues.get(name, QueueFacts()).priority_factor for name in active}
+        live = {job.run.run_id for job in self.jobs.values() if job.run is not None}
+        leaving = [key for key in self.pool.taken if key not in live]
+        chosen = victims(unit, self.pool, self.shares, factors, self._preemptible.values(), leaving)
+        self.preempt(chosen, "", "preempted to fair share", now, out)
 
     def _next(self, heads: Iterable[Unit]) -> Unit | None:
         """The queues take turns by what they would hold then; a higher priority class goes before all."""
@@ -236,7 +250,7 @@ class Scheduler:
         return best
 
     def _may_fit(self, group: Group, freed: set[str]) -> bool:
-        return any(node in freed and self.pool.fits_on(s, node) for s in group.shapes for node in self.pool.allowed(s))
+        return any(self.pool.fits_on(s, node) and node in self.pool.allowed(s) for s in group.shapes for node in freed)
 
     def _lease(self, job: Job, node: str, now: float, out: Outcome) -> None:
         run = Run(run_id=str(uuid.uuid4()), node=node, leased=now, pending=now, state=PENDING)
@@ -251,11 +265,18 @@ class Scheduler:
         if run.node in self.pool.by_name:  # else the cluster file lost the node since
             self.pool.take(run.run_id, run.node, job.shape.asks())
         self.shares.add(job.queue, job.shape.asks())
+        if job.preemptible:
+            self._preemptible[job.id] = job
 
     def hold_pod(self, run_id: str, node: str, amounts: dict[str, int]) -> None:
         """A pod of a job that is over still has its place, until the kubelet says it ended."""
         if run_id not in self.pool.taken and node in self.pool.by_name:
             self.pool.take(run_id, node, amounts)
+
+    def _let_go(self, job: Job) -> None:
+        """It counts for its queue no longer; its place is another matter."""
+        self.shares.remove(job.queue, job.shape.asks())
+        self._preemptible.pop(job.id, None)
 
     def pod_gone(self, run_id: str) -> None:
         """The pod is no more; its place is free. A repeat changes nothing."""
@@ -321,7 +342,7 @@ class Scheduler:
             self._finish(job, FAILED, now)
             return
         out.event(job, events.lease_returned(job, run, now, reason))
-        self.shares.remove(job.queue, job.shape.asks())
+        self._let_go(job)
         job.state, job.last_transition = QUEUED, now
         self._queue([job])
 
@@ -346,12 +367,16 @@ class Scheduler:
             self._finish(job, CANCELLED, now)
 
     def preempt(self, jobs: Iterable[Job], requestor: str, reason: str, now: float, out: Outcome) -> None:
-        """Only what runs and is of a preemptible class; everything else is passed over in silence."""
+        """Only what runs and is of a preemptible class; everything else is passed over in silence.
+
+        Without a requestor the scheduler itself wants it so.
+        """
         for job in jobs:
             if job.run is None or job.state not in HAS_RUN or not job.preemptible:
                 continue
             text = reason or "preempted through the API"
-            out.event(job, events.message("preempting", job, now, requestor=requestor, reason=reason))
+            if requestor:
+                out.event(job, events.message("preempting", job, now, requestor=requestor, reason=reason))
             out.event(
                 job,
                 events.message(
@@ -385,7 +410,7 @@ class Scheduler:
         if job.state == QUEUED:
             self._unqueue(job)
         elif job.state in HAS_RUN:
-            self.shares.remove(job.queue, job.shape.asks())
+            self._let_go(job)
             if job.run is not None:
                 job.run.state = state
                 job.run.finished = now

@@ -70,7 +70,9 @@ def history(connection: Connection, which: Filter) -> list[bytes]:
         conditions.append(or_(jobs.c.end_time >= which.start, jobs.c.end_time == 0))
     if which.end:
         conditions.append(jobs.c.submit_time <= which.end)
-    return [row.data for row in connection.execute(select(jobs.c.data).where(and_(*conditions)).order_by(jobs.c.db_index))]
+    return [
+        row.data for row in connection.execute(select(jobs.c.data).where(and_(*conditions)).order_by(jobs.c.db_index))
+    ]
 
 
 def steps_of(connection: Connection, db_indexes: Iterable[int]) -> list[bytes]:
@@ -91,3 +93,19 @@ def forget_submissions(connection: Connection, before: int) -> None:
     """Keys older than any client retries."""
     connection.execute(delete(submissions).where(submissions.c.at < before))
     connection.commit()
+
+
+def forget_environments(connection: Connection, before: int, in_use: set[str]) -> None:
+    """Environments that were last submitted before that moment and that no live job needs. Scripts stay."""
+    query = select(texts.c.hash).where(and_(texts.c.kind == "environment", texts.c.used < before))
+    gone = [row.hash for row in connection.execute(query) if row.hash not in in_use]
+    for start in range(0, len(gone), _SOME):
+        some = gone[start : start + _SOME]
+        connection.execute(delete(texts).where(and_(texts.c.hash.in_(some), texts.c.used < before)))
+    connection.commit()
+
+
+def recent_answers(connection: Connection, since: int) -> list[tuple[str, Any]]:
+    """Keys of submissions and their answers, oldest first."""
+    query = select(submissions.c.key, submissions.c.answer).where(submissions.c.at >= since).order_by(submissions.c.at)
+    return [(row.key, json.loads(row.answer)) for row in connection.execute(query)]

@@ -112,7 +112,7 @@ class Store:
                 self._write(work)
 
     def _write(self, work: list[tuple[Change, asyncio.Future[None]]]) -> None:
-        """One transaction of all; when that fails, refusable changes are given up and the others tried until it works."""
+        """One transaction of all. When that fails, refusable changes are given up, the others tried until it works."""
         while work:
             try:
                 self._transaction(Batch(change for change, _ in work))

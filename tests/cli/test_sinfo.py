@@ -134,7 +134,9 @@ def busy_steps():
             yield step, nodes
 
 
-@pytest.mark.parametrize("step, nodes", list(busy_steps()), ids=lambda value: value["run"] if isinstance(value, dict) else "")
+@pytest.mark.parametrize(
+    "step, nodes", list(busy_steps()), ids=lambda value: value["run"] if isinstance(value, dict) else ""
+)
 def test_busy_and_drained_nodes_look_like_the_real_ones(step, nodes):
     check(step, Rows(nodes))
 

@@ -32,14 +32,14 @@ Partitions:
 """
 
 
-def until(condition: Callable[[], Any], what: str = "") -> Any:
-    """The first true answer of the condition."""
+def until(condition: Callable[[], Any], what: str | Callable[[], str] = "") -> Any:
+    """The first true answer of the condition; `what` is for the one who reads that there was none."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if answer := condition():
             return answer
         time.sleep(0.01)
-    raise AssertionError(f"never: {what or condition}")
+    raise AssertionError(f"never: {(what() if callable(what) else what) or condition}")
 
 
 def alive(pid: int) -> bool:
@@ -138,7 +138,7 @@ class EngineProcess:
                     return part
             return None
 
-        return until(look, f"{kind} of {job_id}; {self.history(job_set, queue)}")
+        return until(look, lambda: f"{kind} of {job_id}; {self.history(job_set, queue)}")
 
 
 def item(*command: str, cpu: str = "1", memory: str = "100Mi", gpus: int = 0, **fields: Any) -> Any:

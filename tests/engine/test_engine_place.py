@@ -468,3 +468,46 @@ def test_ids_rise_even_when_the_clock_does_not():
     made = [ulids.next(moment) for moment in (5.0, 5.0, 4.0, 6.0)]
     assert made == sorted(set(made))
     assert all(len(one) == 26 and one == one.lower() for one in made)
+
+
+def test_preemption_to_fair_share():
+    scheduler = world(node("a", 4), node("b", 4), greedy=1.0, late=1.0)
+    loose = [job(2, "greedy", at=float(n), preemptible=True) for n in range(3)]
+    fixed = job(2, "greedy", at=9.0)
+    assert len(placed(scheduler, [*loose, fixed])) == 4
+    wanted = [job(2, "late"), job(2, "late"), job(2, "late")]
+    out = Outcome()
+    scheduler.submit(wanted, 5.0, out)
+    scheduler.schedule(5.0, out)
+    # the newest of the queue above its share goes; the second is asked for only when its turn comes
+    assert [j.id for j in out.kills] == [loose[2].id]
+    assert not out.starts
+    starts, kills = [], []
+    for _ in range(5):
+        pods = [one for one in loose if one.state not in HAS_RUN and one.run.run_id in scheduler.pool.taken]
+        out = Outcome()
+        for one in pods:
+            scheduler.pod_ended(one.id, one.run.run_id, Ended("Error", "gone"), 6.0, out)
+        scheduler.schedule(6.0, out)
+        starts += out.starts
+        kills += out.kills
+    # half of the cluster is due to the late queue, and no more than that
+    assert len(starts) == 2 and len(kills) == 1
+    assert fixed.state in HAS_RUN
+
+
+def test_nobody_is_preempted_for_what_fits_anyway_or_is_over_its_share():
+    scheduler = world(node("a", 4), greedy=1.0, late=1.0)
+    loose = job(4, "greedy", preemptible=True)
+    placed(scheduler, [loose])
+    out = Outcome()
+    scheduler.submit([job(3, "late")], 2.0, out)
+    scheduler.schedule(2.0, out)
+    assert not out.kills, "three of four is more than half"
+    scheduler.submit([job(2, "late")], 2.0, out)
+    scheduler.schedule(2.0, out)
+    assert out.kills == [loose]
+    out = Outcome()
+    scheduler.submit([job(1, "late")], 2.0, out)
+    scheduler.schedule(2.0, out)
+    assert not out.kills

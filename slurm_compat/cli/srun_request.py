@@ -1,0 +1,113 @@
+"""From options to the request of a step: counts and their warnings, and what srun refuses by itself.
+
+Pure: what there is to say comes back as lines. Source: srun(1); messages as observed on 26.05.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from slurm_compat.core.errors import CommandError
+from slurm_compat.core.hostlist import expand
+from slurm_compat.core.model import JobRequest, StepRequest
+
+Job = Mapping[str, Any]
+
+# fields that mean the same in both
+SHARED = (
+    "cpus_per_task", "tasks_per_node", "memory_per_node", "memory_per_cpu", "required_nodes", "excluded_nodes",
+    "overcommit", "immediate", "distribution", "time_limit", "gres", "gpus", "gpus_per_node", "gpus_per_task",
+    "current_working_directory", "umask", "rlimits", "open_mode", "submit_line",
+)  # fmt: skip
+OWN = (
+    "relative", "exact", "overlap", "unbuffered", "pty", "kill_on_bad_exit", "wait", "cpu_bind", "task_prolog",
+    "task_epilog", "interactive",
+)  # fmt: skip
+
+MPI_TYPES = ("none",)
+
+
+class Counts(NamedTuple):
+    """Tasks and nodes of a step, after srun's own arithmetic."""
+
+    tasks: int | None
+    minimum_nodes: int | None
+    maximum_nodes: int | None
+    tasks_per_node: int | None
+    warnings: list[str]
+
+
+def step_counts(request: JobRequest, relative: int | None, node_count: int) -> Counts:
+    """The numbers of a step in an allocation of `node_count` nodes. Raises CommandError for what can't fit."""
+    low, high, tasks = request.minimum_nodes, request.maximum_nodes, request.tasks
+    given = low is not None
+    if low is None:
+        low = high = node_count
+    if low > node_count:
+        raise CommandError(f"srun: error: Only allocated {node_count} nodes asked for {low}")
+    if relative is not None and given and relative + low > node_count:
+        counted = f"({relative}+{low}>{node_count})"
+        raise CommandError(
+            f"srun: error: --relative and --nodes option incompatible with count of allocated nodes {counted}"
+        )
+    warnings = []
+    per_node = request.tasks_per_node
+    if tasks is None:
+        tasks = low * (per_node or 1)
+    elif tasks < low:
+        warnings.append(f"can't run {tasks} processes on {low} nodes, setting nnodes to {tasks}")
+        low = high = tasks
+    if high is not None:
+        high = max(low, min(high, node_count))
+        if per_node and tasks > per_node * high:
+            warnings.append(
+                f"can't honor --ntasks-per-node set to {per_node} which doesn't match the requested tasks {tasks} with "
+                f"the maximum number of requested nodes {high}. Ignoring --ntasks-per-node."
+            )
+            per_node = None
+    return Counts(tasks, low, high, per_node, warnings)
+
+
+def checked_nodes(request: JobRequest, nodes: str) -> None:
+    """Raises CommandError when --exclude leaves none of the allocation's nodes."""
+    if request.excluded_nodes and not set(expand(nodes)) - set(expand(request.excluded_nodes)):
+        raise CommandError("srun: error: Hostlist is empty!  Can't run job.")
+
+
+def step_request(request: JobRequest, attrs: Mapping[str, Any], found: Counts, argv: Sequence[str]) -> StepRequest:
+    """The request of the step, without its environment and streams."""
+    fields = {name: getattr(request, name) for name in SHARED}
+    fields |= {name: attrs[name] for name in OWN if attrs.get(name) is not None}
+    fields |= {
+        "name": request.name,
+        "tasks": found.tasks,
+        "minimum_nodes": found.minimum_nodes,
+        "maximum_nodes": found.maximum_nodes,
+        "tasks_per_node": found.tasks_per_node,
+        "argv": list(argv),
+        "exclusive": bool(request.exclusive),
+        "no_kill": request.no_kill,
+    }
+    step = StepRequest(**fields)
+    if attrs.get("whole") and not step.exclusive:
+        # --whole gives all of the nodes though --cpus-per-task alone would not
+        step = msgspec.structs.replace(step, exact=False)
+    return step
+
+
+def check_mpi(kind: str) -> None:
+    """Raises CommandError for a type this srun can't serve, in the real one's words."""
+    if kind in ("", *MPI_TYPES):
+        return
+    raise CommandError(
+        f"srun: error: MPI: Cannot create context for mpi/{kind}",
+        "srun: error: MPI: Unable to load any plugin",
+        f"srun: error: Invalid MPI type '{kind}', --mpi=list for acceptable types",
+    )
+
+
+def mpi_list() -> list[str]:
+    return ["MPI plugin types are...", *(f"\t{kind}" for kind in MPI_TYPES)]

@@ -1,0 +1,3 @@
+from slurm_compat.controller.main import main
+
+main()

@@ -1,0 +1,374 @@
+"""The controller's calls: a handler a row of core/calls.CALLS, and who may make it.
+
+A handler answers a dict (the result), an awaitable of one, an iterable of row chunks, or None for a stream that sends
+by itself. What a caller may do to which job is asked again job by job.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any
+
+from slurm_compat import SLURM_VERSION
+from slurm_compat.controller import (
+    accounting,
+    allocating,
+    cancelling,
+    changing,
+    show_config,
+    submitting,
+    updating,
+    views,
+)  # fmt: skip
+from slurm_compat.controller.agents import Link
+from slurm_compat.controller.authorization import require_owner
+from slurm_compat.controller.caller import Caller
+from slurm_compat.controller.controller import Controller
+from slurm_compat.controller.jobs import Job
+from slurm_compat.controller.placing import running
+from slurm_compat.controller.server import Session
+from slurm_compat.core import calls, errors
+from slurm_compat.core.calls import ADMIN, AGENT, OPERATOR, Call
+from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.states import COMPLETING
+from slurm_compat.store.changes import Change
+
+Rows = Iterable[list[list[Any]]]
+Answer = dict[str, Any] | Awaitable[Any] | Rows | None
+
+CHUNK = 1000  # rows a frame
+BAD_ARGUMENT = 3001
+
+
+class Calls:
+    def __init__(self, controller: Controller, stop: Callable[[], None], reconfigure: Callable[[], None]) -> None:
+        self._controller = controller
+        self._stop = stop
+        self._reconfigure = reconfigure
+        self._handlers: dict[str, Callable[[Session, Any], Answer]] = {
+            name: getattr(self, name) for name in calls.CALLS
+        }
+
+    def answer(self, session: Session, call: Call, args: Any) -> Answer:
+        caller = session.caller
+        if caller is None and call.who != AGENT:
+            raise SlurmError(errors.ACCESS_DENIED)  # over TCP a job's token opens the agents' link and nothing else
+        if caller is not None and (
+            (call.who == OPERATOR and not caller.operator) or (call.who == ADMIN and not caller.admin)
+        ):
+            raise SlurmError(errors.ACCESS_DENIED)
+        return self._handlers[call.name](session, args)
+
+    # about the controller
+
+    def ping(self, session: Session, args: calls.Nothing) -> Answer:
+        controller = self._controller
+        return {
+            "hostname": controller.hostname,
+            "version": SLURM_VERSION,
+            "pid": os.getpid(),
+            "boot_time": controller.started_at,
+            "mode": "primary",
+            "cluster": controller.conf.cluster_name,
+        }
+
+    def config(self, session: Session, args: calls.Nothing) -> Answer:
+        controller = self._controller
+        person = controller.people.person(os.getuid())
+        live = show_config.Live(
+            hostname=controller.hostname,
+            boot_time=controller.started_at,
+            next_job_id=controller.next_job_id,
+            node_count=len(controller.cluster.nodes),
+            cluster_file=controller.cluster_file,
+            state=controller.state_folder,
+            slurm_user=f"{person.name}({person.uid})",
+        )
+        return {"pairs": [list(pair) for pair in show_config.pairs(controller.cluster.conf, live)]}
+
+    def statistics(self, session: Session, args: calls.Nothing) -> Answer:
+        controller = self._controller
+        table = controller.table
+        return {
+            "started_at": controller.started_at,
+            "now": controller.now(),
+            "jobs": len(table.jobs),
+            "pending": len(table.pending),
+            "running": len(table.running),
+            "waiting": controller.staging.waiting,
+            "blocked": len(controller.staging.blocked),
+            "outbox": controller.outbox.length,
+            "armada_failures": controller.outbox.failures,
+            "commits": controller.store.commits,
+            "changes": controller.store.changes,
+            "agents": sum(len(run.links) for run in controller.agents.runs.values()),
+            "counters": dict(controller.counters),
+        }
+
+    def shutdown(self, session: Session, args: calls.Nothing) -> Answer:
+        self._stop()
+        return {}
+
+    def reconfigure(self, session: Session, args: calls.Nothing) -> Answer:
+        self._reconfigure()
+        return {}
+
+    # submission
+
+    def submit(self, session: Session, args: calls.Submit) -> Answer:
+        return submitting.submit(self._controller, session, args)
+
+    def will_run(self, session: Session, args: calls.WillRun) -> Answer:
+        return submitting.will_run(self._controller, session, args)
+
+    def allocate(self, session: Session, args: calls.Allocate) -> Answer:
+        allocating.allocate(self._controller, session, args)
+        return None
+
+    def complete_allocation(self, session: Session, args: calls.CompleteAllocation) -> Answer:
+        return allocating.complete(self._controller, session, args)
+
+    # rows
+
+    def jobs(self, session: Session, args: calls.Jobs) -> Answer:
+        controller = self._controller
+        row = _compiled(views.job_row, args.fields)
+        controller.refresh_reasons()
+        chosen: Iterable[Job]
+        if args.job_ids:
+            chosen = self._named(args.job_ids)
+        else:
+            chosen = [job for job in controller.table.jobs.values() if not job.folded]
+        if args.user_ids:
+            users = frozenset(args.user_ids)
+            chosen = [job for job in chosen if job.user_id in users]
+        if args.states:
+            wanted = frozenset(args.states)
+            chosen = [job for job in chosen if job.state in wanted or not wanted.isdisjoint(job.flags)]
+        return self._job_rows(row, list(chosen))
+
+    def _named(self, job_ids: list[int]) -> list[Job]:
+        table = self._controller.table
+        found: dict[int, Job] = {}
+        for job_id in job_ids:
+            family = table.family(job_id)
+            if not family and len(job_ids) == 1:
+                raise SlurmError(errors.INVALID_JOB_ID)
+            for job in family:
+                if job.folded and job.job_id != job_id:
+                    continue
+                found[job.job_id] = job
+        return list(found.values())
+
+    def _job_rows(self, row: Callable[..., list[Any]], jobs: list[Job]) -> Rows:
+        controller = self._controller
+        now = controller.now()
+        for start in range(0, len(jobs), CHUNK):
+            yield [row(job, job.request, job.shape, now, controller) for job in jobs[start : start + CHUNK]]
+
+    def steps(self, session: Session, args: calls.Steps) -> Answer:
+        controller = self._controller
+        row = _compiled(views.step_row, args.fields)
+        now = controller.now()
+        chosen = self._named(args.job_ids) if args.job_ids else running(controller)
+        rows = [
+            row(step, job, now, controller)
+            for job in chosen
+            for step in controller.table.steps_of(job)
+            if not step.end_time
+        ]
+        return _chunks(rows)
+
+    def nodes(self, session: Session, args: calls.Fields) -> Answer:
+        return _chunks(self._rows_of(self._controller.cluster.node_rows, args))
+
+    def partitions(self, session: Session, args: calls.Fields) -> Answer:
+        return _chunks(self._rows_of(self._controller.cluster.partition_rows, args))
+
+    def reservations(self, session: Session, args: calls.Fields) -> Answer:
+        return iter(())
+
+    def licenses(self, session: Session, args: calls.Fields) -> Answer:
+        cluster = self._controller.cluster
+        used = cluster.used_licenses()
+        rows = []
+        for name, total in sorted(cluster.licenses.items()):
+            if args.names and name not in args.names:
+                continue
+            taken = used.get(name, 0)
+            values = {
+                "name": name, "total": total, "used": taken, "free": total - taken, "reserved": 0, "remote": False,
+                "server": "", "last_consumed": 0, "last_deficit": 0, "last_update": 0,
+            }  # fmt: skip
+            rows.append([_field(values, field) for field in args.fields])
+        return _chunks(rows)
+
+    @staticmethod
+    def _rows_of(read: Callable[..., list[list[Any]]], args: calls.Fields) -> list[list[Any]]:
+        try:
+            return read(args.fields, args.names)
+        except KeyError as problem:
+            raise SlurmError(BAD_ARGUMENT, f"unknown field {problem.args[0]}") from None
+        except AttributeError as problem:
+            raise SlurmError(BAD_ARGUMENT, f"unknown field {problem.name}") from None
+
+    async def accounting(self, session: Session, args: calls.Accounting) -> Any:
+        return await accounting.accounting(self._controller, session, args)
+
+    async def job_script(self, session: Session, args: calls.JobId) -> dict[str, Any]:
+        controller = self._controller
+        job = controller.table.jobs.get(args.job_id)
+        if job is None:
+            raise SlurmError(errors.INVALID_JOB_ID)
+        require_owner(_known(session), job.user_id)
+        if not job.script:
+            raise SlurmError(errors.JOB_SCRIPT_MISSING)
+        return {"script": base64.b64encode(await controller.text(job.script)).decode()}
+
+    # changes of jobs
+
+    async def _changed(self, change: Change, refused: list[list[Any]]) -> dict[str, Any]:
+        """What was refused, once what was not is durable."""
+        if change or change.then:
+            await self._controller.commit(change)
+        return {"errors": refused}
+
+    async def cancel(self, session: Session, args: calls.Cancel) -> dict[str, Any]:
+        change = Change()
+        return await self._changed(change, cancelling.cancel(self._controller, _known(session), args, change))
+
+    async def hold(self, session: Session, args: calls.Hold) -> dict[str, Any]:
+        change = Change()
+        refused = changing.hold(self._controller, _known(session), args.targets, args.user_hold, change)
+        return await self._changed(change, refused)
+
+    async def release(self, session: Session, args: calls.Targets) -> dict[str, Any]:
+        change = Change()
+        return await self._changed(change, changing.release(self._controller, _known(session), args.targets, change))
+
+    async def requeue(self, session: Session, args: calls.Requeue) -> dict[str, Any]:
+        change = Change()
+        held = args.hold or args.special_exit
+        refused = changing.requeue(
+            self._controller, _known(session), args.targets, held, args.special_exit, args.incomplete, change
+        )
+        return await self._changed(change, refused)
+
+    async def suspend(self, session: Session, args: calls.Targets) -> dict[str, Any]:
+        change = Change()
+        return await self._changed(change, changing.suspend(self._controller, _known(session), args.targets, change))
+
+    async def resume(self, session: Session, args: calls.Targets) -> dict[str, Any]:
+        change = Change()
+        return await self._changed(change, changing.resume(self._controller, _known(session), args.targets, change))
+
+    async def update_job(self, session: Session, args: calls.UpdateJob) -> dict[str, Any]:
+        change = Change()
+        refused = updating.update(self._controller, _known(session), args.targets, args.changes, change)
+        return await self._changed(change, refused)
+
+    # changes of the cluster
+
+    async def update_node(self, session: Session, args: calls.UpdateNode) -> dict[str, Any]:
+        controller = self._controller
+        lost = controller.cluster.update_node(args.names, args.changes, _known(session).user_name, controller.now())
+        await controller.nodes_changed(lost)
+        return {}
+
+    async def update_partition(self, session: Session, args: calls.UpdatePartition) -> dict[str, Any]:
+        controller = self._controller
+        changes = dict(args.changes)
+        if changes.pop("create", False):
+            controller.cluster.create_partition(args.name, changes)
+        elif changes.pop("delete", False):
+            if any(
+                args.name in job.partition.split(",") and not job.is_final for job in controller.table.jobs.values()
+            ):
+                raise SlurmError(errors.PARTITION_NOT_AVAIL)
+            controller.cluster.delete_partition(args.name)
+        else:
+            controller.cluster.set_partition(args.name, changes)
+        await controller.nodes_changed([])
+        return {}
+
+    # streams
+
+    def wait_job(self, session: Session, args: calls.JobId) -> Answer:
+        """One event when the job, or all of an array, has ended."""
+        controller = self._controller
+        job_id = args.job_id
+        if not controller.table.family(job_id):
+            raise SlurmError(errors.INVALID_JOB_ID)
+
+        def told(message: dict[str, Any] | None = None) -> None:
+            family = controller.table.family(job_id)
+            if any(not job.is_final or COMPLETING in job.flags for job in family):
+                return
+            session.on_close = None
+            unlisten()
+            worst = max(family, key=_worth) if family else None
+            state = worst.state if worst is not None else "COMPLETED"
+            code = worst.exit_code if worst is not None else 0
+            session.send({"event": "ended", "job_state": state, "exit_code": code})
+            session.end()
+
+        def unlisten() -> None:
+            controller.unlisten(job_id, told)
+            controller.unlisten_array(job_id, told)
+
+        controller.listen(job_id, told)
+        controller.listen_array(job_id, told)
+        session.on_close = unlisten
+        told()
+        return None
+
+    def step_create(self, session: Session, args: calls.StepCreate) -> Answer:
+        self._controller.steps.create(session, args)
+        return None
+
+    def step_complete(self, session: Session, args: calls.StepComplete) -> Answer:
+        return self._controller.steps.complete(session, args)
+
+    def agent(self, session: Session, args: calls.AgentHello) -> Answer:
+        agents = self._controller.agents
+        link = Link(args, session.send, session.close)
+        session.on_message = lambda message: agents.heard(link, message)
+        session.on_close = lambda: agents.gone(link)
+        try:
+            agents.hello(link)
+        except SlurmError:
+            session.on_message = session.on_close = None
+            raise
+        return None
+
+
+def _known(session: Session) -> Caller:
+    if session.caller is None:
+        raise SlurmError(errors.ACCESS_DENIED)
+    return session.caller
+
+
+def _worth(job: Job) -> tuple[bool, int]:
+    """Which of an array's ends sbatch --wait reports: the highest exit code, failures first."""
+    code = job.exit_code
+    return (job.state != "COMPLETED", max(code >> 8, code & 0x7F))
+
+
+def _compiled(compiler: Callable[..., Callable[..., list[Any]]], fields: list[str]) -> Callable[..., list[Any]]:
+    try:
+        return compiler(tuple(fields))
+    except views.UnknownField as problem:
+        raise SlurmError(BAD_ARGUMENT, str(problem)) from None
+
+
+def _field(values: dict[str, Any], name: str) -> Any:
+    if name not in values:
+        raise SlurmError(BAD_ARGUMENT, f"unknown field {name}")
+    return values[name]
+
+
+def _chunks(rows: list[list[Any]]) -> Iterator[list[list[Any]]]:
+    for start in range(0, len(rows), CHUNK):
+        yield rows[start : start + CHUNK]

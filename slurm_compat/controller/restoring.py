@@ -1,0 +1,137 @@
+"""What a starting controller reads back and takes up again, and what it tidies now and then.
+
+A restart is a replay: live jobs are read, running ones keep their resources, what the outbox still holds is done, and
+each event stream goes on behind the last event that was noted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
+
+from slurm_compat.armada.client import ArmadaError
+from slurm_compat.controller.jobs import Job
+from slurm_compat.controller.machine import Event
+from slurm_compat.controller.table import job_of, step_of
+from slurm_compat.core.states import COMPLETING, PENDING
+from slurm_compat.store import questions
+from slurm_compat.store.changes import Change
+
+if TYPE_CHECKING:
+    from slurm_compat.controller.controller import Controller
+    from slurm_compat.controller.watch import Watch
+
+log = logging.getLogger(__name__)
+
+TIDY_EVERY = 600.0  # seconds
+KEYS_KEPT = 24 * 3600  # seconds a submission's key is remembered
+RECENT = 1800  # seconds of keys that are read back into memory
+
+
+async def restore(controller: Controller, watch: Watch) -> None:
+    now = controller.now()
+    saved, highest, answers = await controller.store.read(lambda connection: _read(connection, now))
+    table = controller.table
+    interned = controller.submissions.interned
+    for data in saved.jobs:
+        job = job_of(data)
+        job.request = interned.one(job.request)
+        job.shape = interned.one(job.shape)
+        table.place(job)
+        controller.numbers.last = max(controller.numbers.last, job.db_index)
+    for data in saved.steps:
+        step = step_of(data)
+        table.steps.setdefault(step.db_index, {})[step.step_id] = step
+    for key, answer in answers:
+        controller.submissions.keep(key, answer)
+    controller.next_job_id = max(controller.next_job_id, highest + 1)
+    controller.cluster.restore({name: data for kind, name, data in saved.things if kind == "node"})
+    watch.last.update(saved.streams)
+    for job in list(table.jobs.values()):
+        _take_up(controller, job, now)
+    for job in list(table.jobs.values()):
+        if job.staged:
+            watch.learn(job)
+            watch.follow(job.queue, job.job_set)
+    controller.outbox.resume(saved.outbox)
+    if table.jobs:
+        log.info("read back %d jobs, %d running", len(table.jobs), len(table.running))
+    controller.spawn(reconcile(controller, watch))
+
+
+def _read(connection: Connection, now: int) -> tuple[questions.Saved, int, list[tuple[str, Any]]]:
+    return (
+        questions.saved(connection),
+        questions.highest_job_id(connection),
+        questions.recent_answers(connection, now - RECENT),
+    )
+
+
+def _take_up(controller: Controller, job: Job, now: int) -> None:
+    if job.is_running or (COMPLETING in job.flags and job.resources):
+        controller.cluster.reserve(job.job_id, job.resources, job.licenses_allocated)
+    if COMPLETING in job.flags:
+        controller.linger(job)
+    elif job.is_final:
+        controller.due.at(job.end_time + controller.conf.min_job_age, "purge", job.job_id)
+    elif job.state == PENDING:
+        if job.staged:
+            controller.staging.entered(job.job_id, job.queue)
+        else:
+            controller.consider(job, Change())
+    if job.state == PENDING and job.deadline:
+        controller.due.at(job.deadline, "deadline", job.job_id)
+
+
+async def reconcile(controller: Controller, watch: Watch) -> None:
+    """Ask Armada about the jobs it should know: what it has never heard of, as after a loss of its state, is lost."""
+    armada = controller.outbox.armada
+    assert armada is not None
+    jobs = [job for job in controller.table.jobs.values() if job.staged and job.placements]
+    if not jobs:
+        return
+    ids = [placement.armada_id for job in jobs for placement in job.placements]
+    while True:
+        try:
+            states = await armada.statuses(ids)
+            break
+        except ArmadaError as problem:
+            log.info("can't ask Armada about its jobs yet: %s", problem)
+            await asyncio.sleep(2)
+    for job in jobs:
+        if any(states.get(placement.armada_id, "UNKNOWN") != "UNKNOWN" for placement in job.placements):
+            continue
+        current = controller.table.jobs.get(job.job_id)
+        if current is None or current.attempt != job.attempt or not current.staged or current.is_final:
+            continue
+        if controller.agents.runs.get(job.job_id) is not None:
+            continue  # its agents say otherwise
+        log.warning("job %d is unknown to Armada: lost", job.job_id)
+        change = Change()
+        after = controller.apply(current, Event("lost", controller.now(), reason="NODE FAILURE", text="lost"), change)
+        if COMPLETING in after.flags:
+            controller.agents.pods_over(after, change)
+        elif after.state == PENDING:
+            controller.changed(after, change)
+        controller.commit(change)
+
+
+async def housekeeping(controller: Controller) -> None:
+    """Forget old submission keys, and environments of jobs that can't run any more."""
+    while True:
+        await asyncio.sleep(TIDY_EVERY)
+        now = int(time.time())
+        in_use = {job.environment for job in controller.table.jobs.values() if job.environment}
+
+        def tidy(connection: Connection, now: int = now, in_use: set[str] = in_use) -> None:
+            questions.forget_submissions(connection, now - KEYS_KEPT)
+            questions.forget_environments(connection, now - 2 * int(TIDY_EVERY), in_use)
+
+        try:
+            await controller.store.read(tidy)
+        except Exception:
+            log.exception("tidying the store")

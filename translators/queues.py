@@ -1,0 +1,52 @@
+"""Which Armada queue a job goes to, and what share that queue has.
+
+A queue is Armada's unit of fair share; Slurm's is the account. Sites may want another cut (`Armada.Queue` of the
+cluster file: "{account}", "{partition}", "slurm-{user}" …).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from slurm_compat.core.cluster import ClusterConf
+from slurm_compat.core.errors import BadValue
+
+_NOT_ALLOWED = re.compile(r"[^A-Za-z0-9._-]+")
+_FIELD = re.compile(r"\{(\w*)\}")
+
+
+class Booked(Protocol):
+    """What of a job may name its queue."""
+
+    @property
+    def account(self) -> str: ...
+    @property
+    def user_name(self) -> str: ...
+    @property
+    def partition(self) -> str: ...
+    @property
+    def qos(self) -> str: ...
+
+
+def queue_name(template: str, job: Booked) -> str:
+    """The queue's name: letters, digits, ".", "_", "-". A job without an account goes by its user. Raises BadValue."""
+    words = {
+        "account": job.account or job.user_name,
+        "user": job.user_name,
+        "partition": job.partition.split(",")[0],
+        "qos": job.qos or "normal",
+    }
+
+    def word(match: re.Match[str]) -> str:
+        if match[1] not in words:
+            raise BadValue(f"Armada.Queue: {match[0]} is none of {', '.join(f'{{{name}}}' for name in words)}")
+        return words[match[1]]
+
+    return _NOT_ALLOWED.sub("-", _FIELD.sub(word, template)).strip("-") or "slurm"
+
+
+def priority_factor(conf: ClusterConf, account: str) -> float:
+    """Armada's weight of a queue is 1 / factor: an account with twice the shares has half the factor."""
+    shares = {entry.name: max(entry.fairshare, 1) for entry in conf.accounts}
+    return max(shares.values(), default=1) / shares.get(account, 1) if shares else 1.0
