@@ -6,6 +6,8 @@ ESLURM_ prefix; only the numbers this project raises have one. Standard library 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 SLURM_COMMUNICATIONS_CONNECTION_ERROR = 1001
 INVALID_PARTITION_NAME = 2000
 DEFAULT_PARTITION_NOT_SET = 2001
