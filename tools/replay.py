@@ -23,7 +23,7 @@ def main() -> int:
     args = parser.parse_args()
     if os.getuid():
         sys.exit("replay needs root: its steps run as users alice, bob and root")
-    have_users(["alice", "bob"])
+    have_users()
     with environment(args.cluster) as env:
         argv = [sys.executable, str(args.oracle / "replay.py"), "--bin", env["SLURM_COMPAT_BIN"]]
         argv += ["--area", args.area] if args.area else []

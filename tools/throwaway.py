@@ -13,15 +13,19 @@ from pathlib import Path
 from slurm_compat.operator import throwaway
 
 
-def have_users(names: list[str]) -> None:
+# the transcripts' users, with the uids they had: some output shows the number
+USERS = {"alice": 2001, "bob": 2002}
+
+
+def have_users() -> None:
     """The transcripts' users exist on this machine; made when they don't, which only root can."""
-    for name in names:
+    for name, uid in USERS.items():
         try:
             pwd.getpwnam(name)
         except KeyError:
             if os.getuid():
                 sys.exit(f"there is no user {name} here, and only root can make one")
-            subprocess.run(["useradd", "-m", "-s", "/bin/bash", name], check=True)
+            subprocess.run(["useradd", "-m", "-u", str(uid), "-s", "/bin/bash", name], check=True)
 
 
 @contextmanager

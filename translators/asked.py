@@ -22,9 +22,11 @@ class Defaults(msgspec.Struct, frozen=True):
 
     memory_per_cpu: int | None = None
     memory_per_node: int | None = None
+    maximum_memory_per_cpu: int | None = None
     maximum_cpus_per_node: int | None = None
     node_cpus: int = 1  # of the cluster's largest node
     node_memory: int = 0  # of the partition's first node
+    total_cpus: int = 0  # of the partition
     gres_names: tuple[str, ...] = ("gpu",)
     tres_listed: tuple[str, ...] = ()
 
@@ -39,6 +41,9 @@ class Asked(msgspec.Struct, kw_only=True, omit_defaults=True):
     tasks: int = 1
     tasks_given: bool = False
     cpus: int = 1
+    # of ReqTRES: as they are before more memory than a CPU may have brings more CPUs
+    counted_cpus: int = 1
+    counted_memory: int = 0
     cpus_per_task: int = 1
     cpus_per_task_given: bool = False
     tasks_per_node: int | None = None
@@ -66,6 +71,9 @@ def asked(request: JobRequest, defaults: Defaults) -> Asked:
     _maximum(ask, request)
     _memory(ask, request, defaults)
     ask.gres_total = _gres_total(ask, request)
+    ask.counted_cpus, ask.counted_memory = ask.cpus, total_memory(ask, defaults)
+    if defaults.maximum_memory_per_cpu:
+        _cpus_for_memory(ask, defaults.maximum_memory_per_cpu, defaults)
     return ask
 
 
@@ -206,6 +214,29 @@ def _memory(ask: Asked, request: JobRequest, defaults: Defaults) -> None:
         ask.memory_per_node = defaults.memory_per_node or 0
 
 
+def _cpus_for_memory(ask: Asked, most: int, defaults: Defaults) -> None:
+    """MaxMemPerCPU: who wants more memory takes more CPUs for it."""
+    per_cpu = ask.memory_per_cpu
+    if per_cpu is not None and per_cpu > most:
+        ratio = -(-per_cpu // most)
+        ask.memory_per_cpu = -(-per_cpu // ratio)
+        ask.cpus_per_task *= ratio
+        ask.cpus_per_node = max(ask.cpus_per_node, ask.cpus_per_task)
+        if ask.tasks_given:
+            ask.cpus = ask.tasks * ask.cpus_per_task
+        elif not ask.nodes_given:
+            ask.maximum_nodes = 0
+    per_node = ask.memory_per_node
+    if per_node is not None:
+        cpus = -(-(per_node or defaults.node_memory) // most)
+        if cpus > ask.cpus_per_node:
+            ask.cpus_per_node = cpus
+            if not ask.tasks_given:
+                ask.cpus_per_task = ask.cpus = cpus
+                if not ask.nodes_given:
+                    ask.maximum_nodes = 0
+
+
 def _gres_total(ask: Asked, request: JobRequest) -> Amounts:
     """Of the whole job, for the fewest nodes it may have."""
     total = gres.times(ask.gres_per_node, ask.minimum_nodes)
@@ -232,7 +263,8 @@ def total_memory(ask: Asked, defaults: Defaults) -> int:
 
 def requested_tres(ask: Asked, defaults: Defaults) -> dict[str, int]:
     """ReqTRES: {"cpu": 2, "mem": 1000, "node": 1, "billing": 2, "gres/gpu": 2}."""
-    found = {"cpu": ask.cpus, "mem": total_memory(ask, defaults), "node": ask.minimum_nodes, "billing": ask.cpus}
+    cpus = ask.counted_cpus
+    found = {"cpu": cpus, "mem": ask.counted_memory, "node": ask.minimum_nodes, "billing": cpus}
     found.update(gres.as_tres(ask.gres_total, defaults.tres_listed))
     return found
 

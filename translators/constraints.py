@@ -146,7 +146,7 @@ def _alternatives(tokens: list[str | tuple[str, int]]) -> Sets:
 
 
 def _bracket(tokens: list[str | tuple[str, int]]) -> list[Choice]:
-    """[a|b]: all nodes a, or all b. [a*1&b*2]: so many of each. Without a count, & joins as it does elsewhere."""
+    """[a|b]: all nodes a, or all b. [a*1&b*2]: so many of each."""
     if not tokens:
         raise BadValue("empty brackets")
     found: list[Choice] = []
@@ -156,6 +156,8 @@ def _bracket(tokens: list[str | tuple[str, int]]) -> list[Choice]:
         one = _choice(item)
         if operator == "|":
             found.append(one)
+        elif not item.number or not found[-1].counted:
+            raise BadValue("within [] counts are joined by &")
         else:
             found[-1] = _joined(found[-1], one, "&")
         operator = _operator(tokens)

@@ -138,7 +138,7 @@ def _node_counts(request: JobRequest, ask: Asked, there: int) -> range:
     most = min(ask.maximum_nodes or there, there)
     if ask.tasks_given:
         most = min(most, ask.tasks)
-        if request.spread_job and not (ask.nodes_given and ask.node_range):
+        if request.spread_job and not ask.nodes_given:
             most = min(there, ask.tasks)
     if request.spread_job or (ask.node_range and ask.nodes_given and not request.use_min_nodes):
         return range(most, ask.minimum_nodes - 1, -1)

@@ -22,7 +22,7 @@ FAILED = {
     "srun": "Unable to allocate resources",
     "salloc": "Job submit/allocate failed",
 }
-INVALID_TRES = 2115
+INVALID_LICENSES, INVALID_TRES = 2048, 2115
 HINT_RIVALS = (
     "Following options are mutually exclusive with --hint: --ntasks-per-core, --cores-per-socket, --threads-per-core,"
     " --sockets-per-node, -B and --cpu-bind (other than --cpu-bind=verbose). Ignoring --hint."
@@ -34,7 +34,18 @@ def checked(command: str, parsed: Parsed, *, cwd: str, warn: Warn) -> Parsed:
     if {"help", "usage", "version", "autocomplete", "tell", "gres_help"} & parsed.attrs.keys():
         return parsed
     verbose = parsed.attrs.get("verbose", 0) - parsed.attrs.get("quiet", 0)
-    for check in (_memory, _sharing, _specialization, _hint, _cores, _nodelist, _tres_per_task, _shape, _files):
+    for check in (
+        _memory,
+        _sharing,
+        _resources,
+        _specialization,
+        _hint,
+        _cores,
+        _nodelist,
+        _tres_per_task,
+        _shape,
+        _files,
+    ):
         check(command, parsed, cwd, warn if check is not _hint or verbose > 0 else _silent)
     return parsed
 
@@ -67,6 +78,11 @@ def _sharing(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:
     if parsed.request.resv_ports is not None and not parsed.request.stepmgr and command != "srun":
         text = "Slurmstepd step management must be enabled to use --resv-ports for job allocations"
         raise CommandError(f"{command}: error: {text}")
+
+
+def _resources(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:
+    if parsed.attrs.pop("resources", ""):
+        raise CommandError(f"{command}: error: {FAILED[command]}: {TEXT[INVALID_LICENSES]}")
 
 
 def _specialization(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:

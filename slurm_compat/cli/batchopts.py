@@ -26,13 +26,15 @@ from slurm_compat.core.optionvalues import wait_for_switch
 SCRIPT, ENVIRONMENT, COMMAND_LINE = "script", "environment", "command line"
 REQUEST_FIELDS = frozenset(JobRequest.__struct_fields__)
 
-# options that say something of one component only; the others hold for the components that follow too
+# options that say something of one component only; the others hold for those that follow too. Observed on 26.05
 OF_ONE_COMPONENT = frozenset(
-    {"array", "constraint", "contiguous", "core-spec", "cores-per-socket", "cpus-per-gpu", "cpus-per-task", "exclude",
-     "exclusive", "extra-node-info", "gpus", "gpus-per-node", "gpus-per-socket", "gpus-per-task", "gres", "mincpus",
-     "nodefile", "nodelist", "nodes", "ntasks", "ntasks-per-core", "ntasks-per-gpu", "ntasks-per-node",
-     "ntasks-per-socket", "ntasks-per-tres", "oversubscribe", "partition", "prefer", "sockets-per-node", "thread-spec",
-     "threads-per-core", "tmp", "tres-per-task"}
+    {"array", "bb", "bbf", "constraint", "contiguous", "core-spec", "cores-per-socket", "cpus-per-gpu",
+     "cpus-per-task", "distribution", "exclusive", "extra-node-info", "gpu-bind", "gpu-freq", "gpus", "gpus-per-node",
+     "gpus-per-socket", "gpus-per-task", "gres", "gres-flags", "licenses", "mail-type", "mail-user", "mem-bind",
+     "mem-per-cpu", "mem-per-gpu", "mincpus", "network", "nodefile", "nodelist", "nodes", "ntasks", "ntasks-per-core",
+     "ntasks-per-gpu", "ntasks-per-node", "ntasks-per-socket", "ntasks-per-tres", "overcommit", "oversubscribe",
+     "partition", "segment", "sockets-per-node", "spread-job", "switches", "thread-spec", "threads-per-core", "tmp",
+     "tres-bind", "tres-per-task", "use-min-nodes"}
 )  # fmt: skip
 
 Scan = Callable[[list[str], dict[str, Any]], list[list[str]]]

@@ -115,7 +115,8 @@ def of_request(parsed: Parsed, caller: Caller) -> dict[str, str]:
         "SLURM_THREADS_PER_CORE": _number(request.threads_per_core),
         "SLURM_DIST_PLANESIZE": plane,
     }
-    return {name: value for name, value in said.items() if value}
+    empty = {"SLURM_EXPORT_ENV": ""} if "export" in given and not request.export else {}
+    return {**{name: value for name, value in said.items() if value}, **empty}
 
 
 def _number(value: int | None) -> str:

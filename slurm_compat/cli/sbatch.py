@@ -14,8 +14,10 @@ from slurm_compat.cli.context import Context
 from slurm_compat.cli.controller import ControllerDown
 from slurm_compat.cli.verbose import options_given
 from slurm_compat.core.errors import (
+    INVALID_ACCOUNT,
     INVALID_GRES,
     INVALID_GRES_TYPE,
+    INVALID_QOS,
     NOT_SUPPORTED,
     PATHNAME_TOO_LONG,
     CommandError,
@@ -26,6 +28,8 @@ from slurm_compat.core.optionvalues import RLIMITS
 from slurm_compat.core.timefmt import clock
 
 RETRIES = (0.2, 1.0, 2.0, 4.0)  # seconds between repeats of a call whose answer was lost
+# an unset variable in a script makes these: the controller would read them as not given
+EMPTY_IS_WRONG = {"account": INVALID_ACCOUNT, "qos": INVALID_QOS}
 # the real sbatch finds these itself, before it asks the controller, and so has no word about a submission
 UNPREFIXED = (INVALID_GRES, INVALID_GRES_TYPE)
 
@@ -59,7 +63,11 @@ def submitted(ctx: Context) -> int:
         found.append(script_of(ctx, rest, attrs))
         groups = script.option_groups(found[0])
         if not (attrs.get("ignore_pbs") or "SBATCH_IGNORE_PBS" in ctx.env):
-            groups[0] = pbs.options(found[0].body) + groups[0]
+            foreign = pbs.options(found[0])
+            groups[0] = groups[0] + foreign.options
+            if attrs.get("verbose"):
+                for note in foreign.notes:
+                    ctx.err(f"sbatch: {note}")
         return groups
 
     parsed = batchopts.parse(
@@ -78,7 +86,7 @@ def submitted(ctx: Context) -> int:
     requests = [complete(ctx, one, body, caller) for one in everything]
     request = requests[0]
     request.het_components = requests[1:]
-    clusters = cluster_named(ctx, request.clusters)
+    cluster = cluster_named(ctx, request.clusters) if "clusters" in parsed.given else ""
     if parsed.attrs.get("test_only"):
         return tested(ctx, request)
     if len(body.body) > script.MAX_SIZE:
@@ -86,7 +94,7 @@ def submitted(ctx: Context) -> int:
     answer = call_once(ctx, request=request, script=body.body, environment=environment)
     for line in answer.get("messages", []):
         ctx.err(f"sbatch: {line}")
-    announce(ctx, parsed, answer["job_id"], clusters)
+    announce(ctx, parsed, answer["job_id"], cluster)
     return waited(ctx, answer["job_id"]) if parsed.attrs.get("wait") else 0
 
 
@@ -142,6 +150,9 @@ def complete(ctx: Context, parsed: Parsed, body: script.Script, caller: Caller) 
     request.umask, request.rlimits = caller.umask, caller.rlimits
     request.allocating_node = caller.host
     request.allocating_sid = ctx.sid
+    for option, number in EMPTY_IS_WRONG.items():
+        if option in parsed.given and not parsed.texts[option]:
+            raise SlurmError(number)
     if parsed.attrs.get("expedite"):
         raise SlurmError(NOT_SUPPORTED)
     for attribute, kind in (("uid", "user"), ("gid", "group")):
@@ -176,9 +187,7 @@ def user_name(uid: int) -> str:
 
 
 def cluster_named(ctx: Context, clusters: str) -> str:
-    """The cluster's name when --clusters was given, to be shown with the job's number; "" without the option."""
-    if not clusters:
-        return ""
+    """Our cluster's name, when --clusters names it."""
     pairs = dict(ctx.controller.call("config")["pairs"])
     ours: str = pairs["ClusterName"]
     if clusters == "all":

@@ -16,7 +16,6 @@ from slurm_compat.cli import scancel_options, squeue_values
 from slurm_compat.cli.clusters import require_own_cluster
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.scancel_options import Asked
-from slurm_compat.cli.squeue import bitstr_len
 from slurm_compat.cli.squeue_filter import NO_LIMIT_ID, hosts
 from slurm_compat.core import states, taskids
 from slurm_compat.core.errors import ALREADY_DONE, INVALID_JOB_ID, TEXT, TRANSITION_STATE_NO_UPDATE, SlurmError
@@ -191,7 +190,7 @@ class Cancelling:
     def _shown(self, job: Active) -> str:
         if job.array_task_id is not None or not job.array_task_string:
             return job_name(job.job_id, job.array_job_id, job.array_task_id)
-        settings = squeue_values.Settings(bitstr_len=bitstr_len(self.ctx.env))
+        settings = squeue_values.Settings(bitstr_len=squeue_values.bitstr_len(self.ctx.env))
         tasks = squeue_values.tasks_text(settings, None, job.array_task_string, job.array_max_tasks)
         return f"{job.array_job_id}_[{tasks}]"
 
@@ -236,8 +235,10 @@ class Cancelling:
                     if self.asked.verbose > 0:
                         self.ctx.error(f"Kill job error on job id {shown[text].shown}: {words}")
                     continue
-                kind = "job step id" if shown[text].step else "job id"
-                self._refused(f"{kind} {shown[text].shown}", number, words)
+                target = shown[text]
+                # of a job that is there, the real command names the job alone when its step is not
+                what = f"job step id {target.shown.partition('.')[0]}" if target.step else f"job id {target.shown}"
+                self._refused(what, number, words)
             left = waiting
             if left:
                 if self.asked.verbose > 0:

@@ -182,20 +182,21 @@ def show_config(session: Session, words: list[str]) -> bool:
 
 
 def show_hostnames(session: Session, words: list[str]) -> bool:
-    text = words[0] if words else session.ctx.env.get("SLURM_JOB_NODELIST", "")
+    text = words[0] if words else session.ctx.env.get("SLURM_NODELIST", "")
     if not words and not text:
         session.ctx.error("host list is empty")
         return False
-    names = _hosts(session, text)
-    for name in names or ():
+    for name in _hosts(session, text) or ():
         session.ctx.out(name)
-    return names is not None
+    return True  # Slurm counts what is no host list as done, too
 
 
 def show_hostlist(session: Session, words: list[str], ordered: bool = False) -> bool:
-    text = words[0] if words else session.ctx.env.get("SLURM_JOB_NODELIST", "")
-    if not text:
-        return session.fail("invalid encode argument")
+    if not words:
+        session.fail("invalid encode argument")
+        help_verb(session, [])
+        return False
+    text = words[0]
     if text.startswith("/"):  # a file of names
         try:
             with open(text, encoding="utf-8", errors="surrogateescape") as file:
@@ -423,6 +424,8 @@ def _update_step(session: Session, name: str, words: list[str]) -> bool:
 
 def _update_node(session: Session, name: str, words: list[str]) -> bool:
     changes = update.changes(words, update.NODE_KEYS, session.ctx.now(), update.bad_node_value)
+    if changes.get("state") in ("DOWN", "DRAIN") and not changes.get("reason"):
+        return session.fail("You must specify a reason when DOWNING or DRAINING a node. Request denied")
     try:
         session.ctx.controller.call("update_node", names=hostlist.expand(name), changes=changes)
     except BadValue:
@@ -510,7 +513,7 @@ def write(session: Session, words: list[str]) -> bool:
 
     content = base64.b64decode(script)
     if len(words) > 2 and words[2] == "-":
-        session.ctx.out(content.decode("utf-8", "surrogateescape"))
+        session.ctx.stdout.write(content.decode("utf-8", "surrogateescape"))
         return True
     path = words[2] if len(words) > 2 else f"slurm-{words[1]}.sh"
     try:

@@ -133,6 +133,8 @@ def job_lines(job: Row, time_format: TimeFormat, details: bool) -> list[str]:
             f"StdIn={job['standard_input']}",
             f"StdOut={job['standard_output']}",
         ]
+    if job["spread_job"]:
+        lines.append("SpreadJob=Yes")
     lines += [f"{label}={job[field]}" for label, field in TRES_LINES if job[field]]
     if job["mail_user"] or job["mail_type"]:
         mail_type = ",".join(job["mail_type"])
@@ -143,12 +145,12 @@ def job_lines(job: Row, time_format: TimeFormat, details: bool) -> list[str]:
 TRES_LINES = (
     ("CpusPerTres", "cpus_per_tres"),
     ("MemPerTres", "memory_per_tres"),
+    ("TresBind", "tres_bind"),
+    ("TresFreq", "tres_freq"),
     ("TresPerJob", "tres_per_job"),
     ("TresPerNode", "tres_per_node"),
     ("TresPerSocket", "tres_per_socket"),
     ("TresPerTask", "tres_per_task"),
-    ("TresBind", "tres_bind"),
-    ("TresFreq", "tres_freq"),
 )
 
 

@@ -151,6 +151,20 @@ JOB_KEYS = (
     Key("WorkDir",           2, "current_working_directory", text),
 )  # fmt: skip
 
+# state: letters that suffice; a state by its beginning, in any case
+NODE_STATES = {
+    "CANCEL_REBOOT": 3, "DOWN": 3, "DRAIN": 3, "FAIL": 3, "FUTURE": 3, "IDLE": 4, "NORESP": 3, "POWER_DOWN": 7,
+    "POWER_DOWN_ASAP": 11, "POWER_DOWN_FORCE": 11, "POWER_UP": 7, "RESUME": 3, "UNDRAIN": 3,
+}  # fmt: skip
+
+
+def node_state(value: str, now: float) -> str:
+    for state, least in NODE_STATES.items():
+        if len(value) >= least and state.startswith(value.upper()):
+            return state
+    raise BadValue(value)
+
+
 NODE_KEYS = (
     Key("ActiveFeatures",    4, "active_features",           text),
     Key("AvailableFeatures", 4, "features",                  text),
@@ -164,7 +178,7 @@ NODE_KEYS = (
     Key("NodeHostname",      5, "hostname",                  text, "host names are the engine's"),
     Key("Reason",            1, "reason",                    text),
     Key("ResumeAfter",       7, "resume_after",              number),
-    Key("State",             1, "state",                     lambda value, now: value.upper()),
+    Key("State",             1, "state",                     node_state),
     Key("Weight",            1, "weight",                    number),
 )  # fmt: skip
 
@@ -272,4 +286,10 @@ def bad_partition_value(key: Key, word: str) -> BadUpdate:
 
 
 def bad_node_value(key: Key, word: str) -> BadUpdate:
-    return BadUpdate(f"Invalid input: {word}", "Request aborted")
+    lines = [f"Invalid input: {word}", "Request aborted"]
+    if key.name == "State":
+        lines += [
+            "Valid states are: NoResp DRAIN FAIL FUTURE RESUME POWER_DOWN POWER_UP UNDRAIN",
+            "Not all states are valid given a node's prior state",
+        ]
+    return BadUpdate(*lines)

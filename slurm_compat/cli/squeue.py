@@ -17,7 +17,7 @@ from slurm_compat.cli.clusters import own_cluster, require_own_cluster
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.controller import ControllerDown
 from slurm_compat.cli.squeue_options import Asked
-from slurm_compat.cli.squeue_values import TASK_BYTES, Settings
+from slurm_compat.cli.squeue_values import Settings, bitstr_len
 from slurm_compat.core import columns, states, taskids
 from slurm_compat.core.errors import INVALID_JOB_ID, BadValue, CommandError, SlurmError
 from slurm_compat.core.hostlist import expand
@@ -293,18 +293,6 @@ class Report:
                 apart[place] = name
                 rows.append(apart)
         return rows
-
-
-def bitstr_len(env: Mapping[str, str]) -> int | None:
-    """SLURM_BITSTR_LEN as atoi reads it: no number is 0, which is no bound; below 0 is the default."""
-    text = env.get("SLURM_BITSTR_LEN")
-    if text is None:
-        return None
-    try:
-        number = int(text)
-    except ValueError:
-        return 0
-    return number if number >= 0 else TASK_BYTES
 
 
 def _letters() -> Iterable[str]:

@@ -6,7 +6,7 @@ Source: squeue(1), --format; observed on 26.05.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -49,6 +49,18 @@ def _clock(epoch: int, time_format: str, now: int) -> str:
 
 
 # identity
+
+
+def bitstr_len(env: Mapping[str, str]) -> int | None:
+    """SLURM_BITSTR_LEN as atoi reads it: no number is 0, which is no bound; below 0 is the default."""
+    text = env.get("SLURM_BITSTR_LEN")
+    if text is None:
+        return None
+    try:
+        number = int(text)
+    except ValueError:
+        return 0
+    return number if number >= 0 else TASK_BYTES
 
 
 def tasks_text(settings: Settings, task: int | None, waiting: str, throttle: int) -> str:

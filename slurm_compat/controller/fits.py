@@ -44,8 +44,10 @@ def limit_reason(time_limit: int, shape: Shape, part: Partition, cluster: Cluste
         return reasons.PARTITION_NODES
     if shape.max_nodes and shape.max_nodes < part.min_nodes:
         return reasons.PARTITION_NODES
-    cpus = sum(cluster.nodes[name].cpus for name in part.node_names)
-    if shape.cpus > cpus:
+    most = part.max_memory_per_node or cluster.conf.max_mem_per_node
+    if most and (shape.memory_per_node or (shape.memory_per_cpu or 0) * shape.minimum_cpus_per_node) > most:
+        return reasons.MAX_MEMORY
+    if shape.cpus > cluster.defaults(part.name).total_cpus:
         return reasons.PARTITION_CONFIG
     return ""
 

@@ -68,6 +68,7 @@ class Cluster:
         self._kept_generation = 0
         self._kept_shapes: dict[tuple[Any, str, bool], Shape] = {}
         self._kept_rooms: dict[tuple[Any, ...], list[Room]] = {}
+        self._kept_closed: dict[str, list[str]] = {}
 
     @classmethod
     def from_conf(cls, conf: ClusterConf, machine: Machine, now: int = 0) -> Cluster:
@@ -128,9 +129,11 @@ class Cluster:
         return Defaults(
             memory_per_cpu=per_cpu,
             memory_per_node=per_node,
+            maximum_memory_per_cpu=part.max_memory_per_cpu or conf.max_mem_per_cpu,
             maximum_cpus_per_node=part.max_cpus_per_node if bounded else None,
             node_cpus=max((node.cpus for node in self.nodes.values()), default=1),
             node_memory=members[0].real_memory if members else 0,
+            total_cpus=sum(node.cpus for node in members),
             gres_names=self.gres_names,
             tres_listed=self.tres_listed,
         )
@@ -158,10 +161,7 @@ class Cluster:
 
     def _lay_out_idle(self, request: JobRequest, partition: str, open_only: bool) -> Shape:
         """Over empty nodes: the same for the same counts, so scripts that submit in a loop find it ready."""
-        if self._kept_generation != self.generation:
-            self._kept_generation = self.generation
-            self._kept_shapes.clear()
-            self._kept_rooms.clear()
+        self._forget_if_changed()
         key = (_counts(request), partition, open_only)
         found = self._kept_shapes.get(key)
         if found is None:
@@ -173,6 +173,21 @@ class Cluster:
             if len(self._kept_shapes) >= KEPT_SHAPES:
                 del self._kept_shapes[next(iter(self._kept_shapes))]
             self._kept_shapes[key] = found
+        return found
+
+    def _forget_if_changed(self) -> None:
+        if self._kept_generation != self.generation:
+            self._kept_generation = self.generation
+            for kept in (self._kept_shapes, self._kept_rooms, self._kept_closed):
+                kept.clear()
+
+    def closed_in(self, partition: str) -> list[str]:
+        """The nodes of a partition that take no new work."""
+        self._forget_if_changed()
+        found = self._kept_closed.get(partition)
+        if found is None:
+            names = self.partitions[partition].node_names
+            found = self._kept_closed[partition] = [name for name in names if not self.nodes[name].available]
         return found
 
     def shape_now(self, job: Job) -> Shape | None:

@@ -126,7 +126,7 @@ def _licenses_there(job: Job, cluster: Cluster) -> bool:
 
 def _unavailable(job: Job, parts: list[Partition], cluster: Cluster) -> Reason | None:
     """The closed nodes by name, when the open ones could not take the job though they were idle."""
-    closed = [name for part in parts for name in part.node_names if not cluster.nodes[name].available]
+    closed = [name for part in parts for name in cluster.closed_in(part.name)]
     if not closed or _could_run(job, parts, cluster):
         return None
     nodes = [cluster.nodes[name] for name in dict.fromkeys(closed)]

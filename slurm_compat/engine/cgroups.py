@@ -43,7 +43,7 @@ class Cgroups:
         """A group with this memory limit in bytes, 0 for none. Raises OSError."""
         path = self.path(run_id)
         with contextlib.suppress(FileExistsError):
-            os.mkdir(path, 0o755)
+            os.makedirs(path, 0o755)
         if limit:
             write(os.path.join(path, self.files.limit), str(limit))
         return path
@@ -94,6 +94,14 @@ class Cgroups:
                     os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(OSError):
                 self.remove(name)
+
+
+def holding(group: str) -> Cgroups | None:
+    """The groups that this one is among; None when it is no more."""
+    if not os.path.isdir(group):
+        return None
+    files = V1 if os.path.exists(os.path.join(group, V1.limit)) else V2
+    return Cgroups(os.path.dirname(group), files)
 
 
 def join(path: str) -> None:

@@ -1,7 +1,8 @@
 """The kubelet: starts pods as processes of this machine, watches them, tells the engine. A process of one thread.
 
-It outlives the engine, and pods outlive it: a kubelet that starts anew adopts what it finds in the spool. Standard
-library only, so that it stays small: a pod is a fork of it. It sleeps until something happens.
+It outlives the engine, and pods outlive it: a kubelet that starts anew adopts what it finds in the spool. SIGTERM ends
+it and leaves the pods; SIGQUIT ends the pods first, each with its grace period. Standard library only, so that it stays
+small: a pod is a fork of it. It sleeps until something happens.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Kubelet:
         self.timers = Timers()
         self.engine: Peer | None = None
         self.stopping = False
+        self.draining = False
         self._idle_since = time.monotonic()
         self._sampling = False
         name = "slurm-compat-" + hashlib.sha1(state.encode()).hexdigest()[:8]
@@ -74,6 +76,8 @@ class Kubelet:
         self.selector.register(listener, selectors.EVENT_READ, lambda _mask: self.accept(listener))
         self.pods.adopt()
         while not self.stopping:
+            if self.draining and self.pods.all_over():
+                return
             for key, mask in self.selector.select(self.patience()):
                 key.data(mask)
             self.timers.run()
@@ -160,7 +164,9 @@ class Kubelet:
     def obey(self, frame: dict[str, Any]) -> None:
         kind = frame["op"]
         if kind == "start":
-            self.pods.start(frame["pod"])
+            # while we drain, it waits for the kubelet that comes after us
+            if not self.draining:
+                self.pods.start(frame["pod"])
         elif kind == "kill":
             self.pods.kill(frame["run_id"])
         elif kind == "forget":
@@ -247,15 +253,21 @@ def main() -> int:
     def leave(_number: int, _frame: object) -> None:
         kubelet.stopping = True
 
+    def drain_pods(_number: int, _frame: object) -> None:
+        kubelet.draining = True
+        kubelet.timers.add(0, kubelet.pods.kill_all)
+
     reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(writing)
     kubelet.watch(reading, lambda: drain(reading))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
+    signal.signal(signal.SIGQUIT, drain_pods)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     gc.freeze()
     gc.disable()
     kubelet.run(listen())
+    kubelet.pods.leave()
     for name in ("run/kubelet.sock", "run/kubelet.pid"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)

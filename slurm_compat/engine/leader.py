@@ -34,13 +34,11 @@ def is_agent(pod: dict[str, Any]) -> bool:
     return not pod["init"] and len(pod["containers"]) == 1 and pod["containers"][0]["command"] == AGENT_COMMAND
 
 
-def lead(
-    pod: dict[str, Any], spool: Spool, log: int, hosts: str | None, group: str, agent: AgentMain | None
-) -> NoReturn:
+def lead(pod: dict[str, Any], spool: Spool, log: int, hosts: str | None, agent: AgentMain | None) -> NoReturn:
     """Be the pod. `log`: descriptor for what it prints; `hosts`: file for its /etc/hosts, None to keep our names."""
     run_id = pod["run_id"]
     try:
-        prepare(pod, spool, log, hosts, group)
+        prepare(pod, spool, log, hosts)
     except BaseException as problem:
         traceback.print_exc()
         with contextlib.suppress(BaseException):
@@ -60,7 +58,7 @@ def lead(
     os._exit(code)
 
 
-def prepare(pod: dict[str, Any], spool: Spool, log: int, hosts: str | None, group: str) -> None:
+def prepare(pod: dict[str, Any], spool: Spool, log: int, hosts: str | None) -> None:
     """All that comes before the pod's own work. Raises OSError; ends the process if the pod runs already."""
     os.setsid()
     namespaces.become_subreaper()
@@ -68,8 +66,8 @@ def prepare(pod: dict[str, Any], spool: Spool, log: int, hosts: str | None, grou
     facts = {"pid": pid, "pid_started": start_time(pid), "boot_id": boot_id(), "started": time.time()}
     if not spool.claim(pod["run_id"], {**pod, **facts}):
         os._exit(ALREADY_RUNNING)
-    if group:
-        cgroups.join(group)
+    if pod["group"]:
+        cgroups.join(pod["group"])
     if pod["cpu_ids"]:
         with contextlib.suppress(OSError):  # the machine lost a CPU since: better unbound than not at all
             os.sched_setaffinity(0, pod["cpu_ids"])
@@ -79,16 +77,23 @@ def prepare(pod: dict[str, Any], spool: Spool, log: int, hosts: str | None, grou
 
 
 def settle(log: int) -> None:
-    """Nothing of the kubelet's is left: its descriptors, signal handlers, mask and folder."""
+    """Nothing of the kubelet's is left: its descriptors, signal handlers and folder."""
     signal.set_wakeup_fd(-1)
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
+    for number in (
+        signal.SIGTERM,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGHUP,
+        signal.SIGCHLD,
+        signal.SIGPIPE,
+        signal.SIGXFSZ,
+    ):
         signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0o022)
     os.chdir("/")
 
@@ -100,12 +105,22 @@ def run(pod: dict[str, Any], agent: AgentMain | None) -> list[dict[str, Any]]:
         os.environ.clear()
         os.environ.update(container["env"])
         sys.argv[:] = ["slurm_compat.agent"]
+        take_signals()
         return [{"name": container["name"], "exit_code": agent(dict(container["env"])) & 0xFF, "message": ""}]
     for container in pod["init"]:
         result = wait_for(start_all([container]))
         if result[0]["exit_code"]:
             return result
     return wait_for(start_all(pod["containers"]))
+
+
+def hold_signals() -> None:
+    """SIGTERM waits until whoever has to hear it is there. The kubelet's fork happens under this, too."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def take_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def start_all(containers: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
@@ -117,18 +132,21 @@ def start_all(containers: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
             with contextlib.suppress(OSError):
                 os.kill(pid, number)
 
+    hold_signals()
     signal.signal(signal.SIGTERM, forward)
     for container in containers:
         pid = os.fork()
         if pid == 0:
             execute(container)
         started[pid] = container
+    take_signals()
     return started
 
 
 def execute(container: dict[str, Any]) -> NoReturn:
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        take_signals()
         os.chdir(container["cwd"])
         os.execvpe(container["command"][0], container["command"], container["env"])
     except OSError as problem:

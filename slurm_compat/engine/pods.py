@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from slurm_compat.engine import leader, namespaces, procs
+from slurm_compat.engine import cgroups, leader, namespaces, procs
 from slurm_compat.engine.cgroups import Cgroups
 from slurm_compat.engine.devices import Devices
 from slurm_compat.engine.leader import AgentMain
@@ -36,7 +36,7 @@ class Pod:
         self.pid: int = record["pid"]
         self.ours = ours  # our child, not a former kubelet's
         self.pidfd = -1
-        self.group = ""
+        self.groups: Cgroups | None = None  # where its control group is
         self.cause = ""  # why we kill it: "OOM", "DeadlineExceeded"; "" as long as we don't or when told to
         self.killing = False
         self.status: int | None = None  # exit code of the leader, negative for a signal, once known
@@ -100,10 +100,12 @@ class Pods:
             return
         pod["cpu_ids"], pod["gpu_ids"] = self.devices.hand_out(run_id, pod["node"], pod["cpus"], pod["gpus"])
         try:
-            group = self.prepare(pod)
+            pod["group"] = self.prepare(pod)
             started = time.time()
+            leader.hold_signals()
             pid = os.fork()
         except OSError as problem:
+            leader.take_signals()
             self.devices.take_back(run_id)
             if self.groups is not None:
                 with contextlib.suppress(OSError):
@@ -111,10 +113,11 @@ class Pods:
             self.not_started(pod, str(problem.strerror))
             return
         if pid == 0:
-            leader.lead(pod, self.spool, self._log, self._hosts if self._use_hosts else None, group, self.agent)
+            leader.lead(pod, self.spool, self._log, self._hosts if self._use_hosts else None, self.agent)
+        leader.take_signals()
         pod.update(pid=pid, pid_started=procs.start_time(pid), started=started)
         here = Pod(pod, ours=True)
-        here.group = group
+        here.groups = self.groups if pod["group"] else None
         self.leaders[pid] = here
         self.follow(here)
         self._tell({"op": "running", "run_id": run_id, "job_id": pod["job_id"], "at": started})
@@ -170,8 +173,9 @@ class Pods:
     def adopt_one(self, record: dict[str, Any]) -> None:
         pod = Pod(record, ours=False)
         run_id = pod.run_id
-        if self.groups is not None and os.path.isdir(self.groups.path(run_id)):
-            pod.group = self.groups.path(run_id)
+        if record["group"]:
+            # where that kubelet could make groups, which need not be where we can
+            pod.groups = cgroups.holding(record["group"])
         self.devices.reserve(run_id, record["node"], record["cpu_ids"], record["gpu_ids"])
         pod.ended = self.spool.get(run_id, END)
         if pod.ended is not None:
@@ -238,10 +242,10 @@ class Pods:
             return
         run_id = pod.run_id
         kills = pod.oom_kills
-        if pod.group and self.groups is not None:
-            kills += self.groups.kills(run_id)
+        if pod.groups is not None:
+            kills += pod.groups.kills(run_id)
             with contextlib.suppress(OSError):
-                self.groups.remove(run_id)
+                pod.groups.remove(run_id)
         self.devices.take_back(run_id)
         said = self.spool.get(run_id, EXIT)
         if pod.status == leader.NOT_STARTED and (said is None or leader.NOT_STARTED_WORDS in said):
@@ -281,10 +285,10 @@ class Pods:
             if pid not in self.leaders:
                 found = True
                 bury(pid)
-        strangers = set(self.groups.pids(pod.run_id)) if pod.group and self.groups is not None else set()
+        strangers = set(pod.groups.pids(pod.run_id)) if pod.groups is not None else set()
         if not pod.ours:
             strangers |= {pid for pid, started in pod.known.items() if procs.start_time(pid) == started}
-            if not pod.group:
+            if pod.groups is None:
                 strangers |= set(procs.with_variable(leader.RUN_VARIABLE, pod.run_id))
         for pid in strangers:
             found = True
@@ -302,17 +306,30 @@ class Pods:
             os.unlink(self.spool.path(run_id, OOM))
         self.spool.forget(run_id)
 
+    def kill_all(self) -> None:
+        for run_id in self.by_run:
+            self.kill(run_id)
+
+    def all_over(self) -> bool:
+        return all(pod.ended is not None for pod in self.by_run.values())
+
+    def leave(self) -> None:
+        """What is ours alone and empty goes with us."""
+        if self.groups is not None:
+            with contextlib.suppress(OSError):
+                os.rmdir(self.groups.base)
+
     # memory, where the kernel does not keep the limit
 
     def need_sampling(self) -> bool:
-        return any(not pod.group and pod.record["memory"] and not pod.over for pod in self.by_run.values())
+        return any(pod.groups is None and pod.record["memory"] and not pod.over for pod in self.by_run.values())
 
     def sample(self) -> None:
         """One look at all processes: the largest of a pod that is over its limit is killed, as the kernel would."""
         watched = [
             pod
             for pod in self.by_run.values()
-            if not pod.group and pod.record["memory"] and not pod.over and not pod.cause
+            if pod.groups is None and pod.record["memory"] and not pod.over and not pod.cause
         ]
         if not watched:
             return

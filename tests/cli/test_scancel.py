@@ -126,7 +126,7 @@ def test_how_it_is_cancelled(line, arguments):
         ("-u bob", {"9": DENIED}, "scancel: error: Kill job error on job id 9: Access/permission denied\n", 210),
         # looked up first
         ("99.0", {}, "scancel: error: Kill job error on job step id 99.0: Invalid job id specified\n", 1),
-        ("8.7", {"8.7": UNKNOWN}, "scancel: error: Kill job error on job step id 8.7: Invalid job id specified\n", 225),
+        ("8.7", {"8.7": UNKNOWN}, "scancel: error: Kill job error on job step id 8: Invalid job id specified\n", 225),
         ("-Q 8.7", {"8.7": UNKNOWN}, "", 225),
         ("-s 10 99", {}, INVALID.format(99), 1),
         ("-i 99", {}, INVALID.format(99), 1),

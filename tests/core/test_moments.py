@@ -116,7 +116,7 @@ def test_refusal_names_the_position(text, position):
 
 @pytest.mark.parametrize("text", ["", " ", "T", "-"])
 def test_nothing_to_read_is_refused_without_a_line(text):
-    with pytest.raises(BadValue, match="^$"):
+    with pytest.raises(BadValue, match=r"^$"):
         moment(text, NOW)
 
 

@@ -103,7 +103,7 @@ class EngineProcess:
         with contextlib.suppress(OSError, ValueError, IndexError):
             with open(os.path.join(self.state, "run", "kubelet.pid")) as file:
                 pid = int(file.read().split()[0])
-            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGQUIT)
             until(lambda: not alive(pid), "the kubelet leaves")
 
     # shorter words

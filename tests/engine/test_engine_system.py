@@ -139,6 +139,28 @@ def test_a_pod_that_ignores_sigterm_is_killed_with_all_it_started(engine, make_i
     assert not sleepers()
 
 
+def test_pods_cancelled_the_moment_they_start(engine, make_item, wait_until):
+    for _ in range(5):
+        jobs = engine.run(*[make_item("/bin/sh", "-c", SLEEP, grace=60) for _ in range(10)])
+        engine.event("running", jobs[0])
+        engine.submit.CancelJobSet(submit_pb2.JobSetCancelRequest(queue="q", job_set_id="s"))
+    (after,) = engine.run(make_item("/bin/true", cpu="4", selector=ON_NODE01))
+    engine.event("succeeded", after)
+    wait_until(lambda: not sleepers(), "SIGTERM reaches every pod")
+
+
+def test_a_kubelet_that_drains_ends_its_pods_first(engine, make_item, wait_until, is_alive):
+    (job,) = engine.run(make_item("/bin/sh", "-c", f"trap 'exit 7' TERM; {SLEEP} & wait"))
+    wait_until(sleepers)
+    engine.kill()
+    pid = engine.kubelet_pid()
+    os.kill(pid, signal.SIGQUIT)
+    wait_until(lambda: not is_alive(pid))
+    assert not sleepers()
+    engine.start()
+    assert [c.exitCode for c in engine.event("failed", job).container_statuses] == [7]
+
+
 def test_orphans_do_not_outlive_their_pod(engine, make_item):
     script = f"(setsid {SLEEP} &) ; (env -i setsid {SLEEP} &); exit 0"
     (job,) = engine.run(make_item("/bin/bash", "-c", script))

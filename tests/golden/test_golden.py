@@ -30,11 +30,11 @@ def commands():
     """The commands of a cluster that mirrors the recorded one."""
     from slurm_compat.operator import throwaway
 
-    for name in ("alice", "bob"):
+    for name, uid in (("alice", 2001), ("bob", 2002)):  # some output shows the number
         try:
             pwd.getpwnam(name)
         except KeyError:
-            subprocess.run(["useradd", "-m", "-s", "/bin/bash", name], check=True)
+            subprocess.run(["useradd", "-m", "-u", str(uid), "-s", "/bin/bash", name], check=True)
     with throwaway(str(ROOT / "fixtures" / "clusters" / "oracle.yaml")) as (folder, copy, _):
         before = os.environ.get("SLURM_CONF")
         os.environ["SLURM_CONF"] = str(copy)

@@ -1,5 +1,7 @@
 """--constraint as alternatives a node selector can say."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +33,8 @@ def test_counts():
 
 @pytest.mark.parametrize("text", [
     "nosuch", "skylake|nosuch", "|skylake", "(skylake", "skylake)", "[skylake", "sky lake", "!skylake", "skylake*",
-    "skylake*0", "((skylake))", "ib*2&gpu*1", "skylake*2&ib", "skylake*2|rome", "(skylake|rome)*2", "[skylake&ib]", "()",
+    "skylake*0", "((skylake))", "ib*2&gpu*1", "skylake*2&ib", "skylake*2|rome", "(skylake|rome)*2", "[skylake&ib]",
+    "()",
 ])  # fmt: skip
 def test_what_slurm_refuses(text):
     with pytest.raises(BadValue):
@@ -45,7 +48,5 @@ def test_sets_are_read_back_as_they_are_shown(sets):
 
 @given(st.text(alphabet="ab&|()[]*1,", max_size=12))
 def test_any_text_is_read_or_refused(text):
-    try:
+    with contextlib.suppress(BadValue):
         assert constraints.choices(text)
-    except BadValue:
-        pass

@@ -17,13 +17,16 @@ from slurm_compat.translators.events import translate
      {"cause": "out of memory", "exit_code": 137, "node": "", "reason": ""}),
     ({"kind": "failed", "cause": "Error", "container_statuses": [{"exit_code": 137, "cause": "OOM"}]}, "failed",
      {"cause": "out of memory", "exit_code": 137, "node": "", "reason": ""}),
-    ({"kind": "failed", "cause": "DeadlineExceeded"}, "failed", {"cause": "timeout", "exit_code": 0, "node": "", "reason": ""}),
+    ({"kind": "failed", "cause": "DeadlineExceeded"}, "failed",
+     {"cause": "timeout", "exit_code": 0, "node": "", "reason": ""}),
     ({"kind": "failed", "failure_subcategory": "pod-missing", "node_name": "n2"}, "lost", {"node": "n2", "reason": ""}),
 ])  # fmt: skip
 def test_what_the_machine_is_told(event, name, facts):
     assert translate(event) == (name, facts)
 
 
-@pytest.mark.parametrize("kind", ["submitted", "queued", "utilisation", "cancelling", "reprioritized", "preempting", ""])
+@pytest.mark.parametrize(
+    "kind", ["submitted", "queued", "utilisation", "cancelling", "reprioritized", "preempting", ""]
+)
 def test_events_that_change_nothing(kind):
     assert translate({"kind": kind}) is None

@@ -5,7 +5,8 @@ from slurm_compat.translators import gres
 
 
 @pytest.mark.parametrize("text, want", [
-    ("", {}), ("none", {}), ("gpu", {"gpu": 1}), ("gpu:2", {"gpu": 2}), ("gpu=2", {"gpu": 2}), ("gpu:a100", {"gpu:a100": 1}),
+    ("", {}), ("none", {}), ("gpu", {"gpu": 1}), ("gpu:2", {"gpu": 2}), ("gpu=2", {"gpu": 2}),
+    ("gpu:a100", {"gpu:a100": 1}),
     ("gpu:a100:2", {"gpu:a100": 2}), ("gres/gpu:1", {"gpu": 1}), ("gpu:1k", {"gpu": 1024}), ("gpu:0", {"gpu": 0}),
     ("gpu:a100:1,gpu:v100:2", {"gpu:a100": 1, "gpu:v100": 2}), ("gpu:-1", {"gpu:-1": 1}), ("gpu:1:2:3", {"gpu:1:2": 3}),
 ])  # fmt: skip

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 from hypothesis import given
@@ -155,3 +156,23 @@ def test_members_hold_all_tasks_and_no_more_than_the_nodes_have(tasks, cpus_per_
     assert all(member.tasks * cpus_per_task <= member.cpus <= 4 for member in members)
     assert all(0 < member.memory_mib <= 4000 for member in members)
     assert nodes is None or len(members) == min(nodes, tasks)
+
+
+# asked with MaxMemPerCPU=1000; CPUs/Task, NumCPUs, MinCPUsNode, MinMemory, ReqTRES
+MORE_MEMORY = [
+    ({"memory_per_cpu": 1000}, (1, 1, 1, 1000, "cpu=1,mem=1000M,node=1,billing=1")),
+    ({"memory_per_cpu": 2000}, (2, 1, 2, 1000, "cpu=1,mem=2000M,node=1,billing=1")),
+    ({"memory_per_cpu": 2500}, (3, 1, 3, 834, "cpu=1,mem=2500M,node=1,billing=1")),
+    ({"memory_per_cpu": 2000, "cpus_per_task": 2}, (4, 2, 4, 1000, "cpu=2,mem=4000M,node=1,billing=2")),
+    ({"memory_per_node": 2000}, (2, 2, 2, 2000, "cpu=1,mem=2000M,node=1,billing=1")),
+    ({"memory_per_node": 2000, "tasks": 2}, (1, 2, 2, 2000, "cpu=2,mem=2000M,node=1,billing=2")),
+    ({"memory_per_node": 0}, (4, 4, 4, 0, "cpu=1,mem=4000M,node=1,billing=1")),
+]
+
+
+@pytest.mark.parametrize("asked, want", MORE_MEMORY, ids=str)
+def test_more_memory_than_a_cpu_may_have_brings_more_cpus(asked, want):
+    made = shape(JobRequest(**asked), msgspec.structs.replace(DEFAULTS, maximum_memory_per_cpu=1000), ROOMS)
+    memory = made.memory_per_cpu if made.memory_per_cpu is not None else made.memory_per_node
+    assert (made.cpus_per_task, made.cpus, made.minimum_cpus_per_node, memory, made.tres_req_str) == want
+    assert sum(member.cpus for member in made.members) >= made.minimum_cpus_per_node
