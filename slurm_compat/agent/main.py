@@ -7,10 +7,12 @@ stop), the clock, and whatever the steps watch. See docs/architecture.md, Agent 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -421,6 +423,14 @@ def _write_exit_file(path: str, code: int) -> None:
     with open(path + ".new", "w") as file:
         file.write(f"{code}\n")
     os.replace(path + ".new", path)
+
+
+def preload() -> None:
+    """For a process that forks agents: what each would import or find out, done once."""
+    importlib.import_module("slurm_compat.agent.steps")
+    tempfile.gettempdir()
+    if host := commands.loaded():
+        host.preload()
 
 
 def run(environ: dict[str, str]) -> int:

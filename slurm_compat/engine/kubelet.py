@@ -31,6 +31,7 @@ from slurm_compat.engine.spool import Spool
 from slurm_compat.engine.timers import Timers
 
 LINE_LIMIT = 16 << 20  # bytes
+LONGEST_SLEEP = 3600.0  # seconds; the kernel's own bound on a wait is some weeks, and deadlines can be years away
 IDLE_EXIT = 15.0  # seconds without engine and pods, after which it ends
 SAMPLE_INTERVAL = 0.5  # seconds between two looks at memory, where the kernel does not keep the limit
 LOG_LIMIT = 16 << 20  # bytes of pods.log that are kept over a restart
@@ -97,7 +98,7 @@ class Kubelet:
         due = self.timers.next()
         if self.is_idle():
             due.append(self._idle_since + IDLE_EXIT)
-        return max(0.0, min(due) - time.monotonic()) if due else None
+        return max(0.0, min(min(due) - time.monotonic(), LONGEST_SLEEP)) if due else None
 
     def watch(self, descriptor: int, action: Callable[[], None]) -> None:
         self.selector.register(descriptor, selectors.EVENT_READ, lambda _mask: action())
@@ -197,9 +198,11 @@ class Kubelet:
 
 
 def agent_main() -> AgentMain | None:
-    """The agent's entry, loaded before the first fork; None where the package is not there."""
+    """The agent's entry, loaded before the first fork with all it may need; None where the package is not there."""
     try:
-        run: AgentMain = importlib.import_module("slurm_compat.agent.main").run
+        agent = importlib.import_module("slurm_compat.agent.main")
+        run: AgentMain = agent.run
+        agent.preload()
     except (ImportError, AttributeError) as problem:
         log.error("the agent can't be loaded, its pods will be started as commands: %s", problem)
         return None
