@@ -91,13 +91,20 @@ def _tail(path: str, lines: int = 3) -> str:
 
 
 def stop(state: str, jobs: bool) -> list[str]:
-    """End the daemons; with `jobs`, the kubelet too, and with it every pod. The answer names what was ended."""
+    """End controller and engine; with `jobs`, all pods and the kubelet too. The answer names what was ended.
+
+    Without, running jobs go on: their kubelet stays as long as there are any, and a new engine finds them again.
+    """
+    signals = {"controller": signal.SIGTERM, "engine": signal.SIGTERM}
+    if jobs:
+        signals["kubelet"] = signal.SIGQUIT  # which ends its pods first
     ended = []
-    for daemon in DAEMONS if jobs else DAEMONS[:2]:
+    for daemon, number in signals.items():
         pid = running(state, daemon)
         if pid is None:
             continue
-        os.kill(pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
         deadline = time.monotonic() + STOP_TIMEOUT
         while running(state, daemon) is not None:
             if time.monotonic() > deadline:
@@ -211,9 +218,20 @@ def install_command(folder: Path, cluster_file: str, python_launcher: bool) -> N
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def translate_command(arguments: tuple[str, ...]) -> None:
     """Show, as YAML, the Armada jobs that `sbatch ARGUMENTS` becomes, and what the controller keeps beside them."""
+    import pwd
+
+    from slurm_compat.core.errors import BadValue, CommandError, SlurmError
     from slurm_compat.translate import translated
 
-    click.echo(translated(list(arguments), dict(os.environ), os.getcwd()), nl=False)
+    user = (os.getuid(), os.getgid(), pwd.getpwuid(os.getuid()).pw_name)
+    try:
+        click.echo(translated(list(arguments), dict(os.environ), os.getcwd(), user), nl=False)
+    except CommandError as problem:
+        raise click.ClickException("\n".join(problem.lines)) from None
+    except SlurmError as problem:
+        raise click.ClickException("; ".join([*problem.notes, problem.text])) from None
+    except (BadValue, OSError) as problem:
+        raise click.ClickException(f"cluster file: {problem}") from None
 
 
 @main.command("run", context_settings={"ignore_unknown_options": True})

@@ -108,8 +108,10 @@ def start(program: Program, user: User) -> int:
         raise
     if pid:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        with suppress(OSError):  # it has run exec or ended already
-            os.setpgid(pid, pid)  # the child does so too: whoever is first, it holds when we go on
+        # a leader of a group could not begin a session, as the child with a terminal will
+        if not program.terminal:
+            with suppress(OSError):  # it has run exec or ended already
+                os.setpgid(pid, pid)  # the child does so too: whoever is first, it holds when we go on
         return pid
     code = 1
     try:

@@ -263,7 +263,7 @@ class _Srun:
     def _environment(self, step: StepRequest) -> dict[str, str]:
         assert self._listener is not None
         ctx, request, attrs = self._ctx, self._request, self._attrs
-        export = str(attrs.get("export") or "")
+        export = request.export
         env = srun_environment.exported(ctx.env, export)
         if export and export != "ALL":
             env["SLURM_EXPORT_ENV"] = export

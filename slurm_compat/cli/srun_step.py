@@ -241,9 +241,8 @@ class StepRun:
     def _accept(self, sock: socket.socket, events: int) -> None:
         connection = self._listener.accept(sock)
         if connection is not None:
-            peer = Peer(connection)
-            self._peers.append(peer)
-            self._watch(connection.fileno(), READ, partial(self._on_peer, peer))
+            # read once the controller has said what the step is: an agent can be quicker than its answer to us
+            self._peers.append(Peer(connection))
 
     def _on_peer(self, peer: Peer, events: int) -> None:
         if events & WRITE and not stepio.pour(peer.sock, peer.out):
@@ -301,8 +300,8 @@ class StepRun:
     def _on_hello(self, peer: Peer, frame: stepio.Frame) -> bool:
         hello = frame.value if frame.kind == stepio.HELLO else {}
         node = str(hello.get("node", ""))
-        # an agent can be quicker than the controller's answer to us: what it may not know is checked by the secret
-        if not self._listener.admits(hello) or not node or node in self._by_node:
+        expected = any(node == name for name, _, _ in self._layout)
+        if not self._listener.admits(hello) or not expected or node in self._by_node:
             self._drop(peer)
             return False
         peer.node = node
@@ -312,10 +311,6 @@ class StepRun:
         return True
 
     def _put(self, sink: Sink | None, body: bytes) -> None:
-        if sink is None:
-            # output before the answer that opens its file: only a file named by the step's number waits for it
-            self._outputs.open(self.pattern_values(self._job, self._step_id or "0"), step_known=True)
-            sink = self._outputs.out
         if sink is not None:
             sink.write(body)
 
@@ -517,7 +512,7 @@ class StepRun:
             return
         full = self._outputs.full()
         for peer in self._peers:
-            events = (0 if full else READ) | (WRITE if peer.out else 0)
+            events = (0 if full or not self._step_id else READ) | (WRITE if peer.out else 0)
             if events:
                 self._watch(peer.sock.fileno(), events, partial(self._on_peer, peer))
             else:

@@ -103,6 +103,7 @@ UNCARRIED: tuple[tuple[str, str | None, str], ...] = (
     ("exclusive", "mcs", "--exclusive=mcs is not supported here; use --exclusive, which keeps all others away"),
     ("container", None, "--container is not supported here; start the container in the job's script"),
     ("container_id", None, "--container-id is not supported here; start the container in the job's script"),
+    ("het_components", None, "a heterogeneous job is not supported here; submit its components as jobs of their own"),
 )
 
 
