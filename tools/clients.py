@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from throwaway import environment
+from throwaway import environment, with_private_mounts
 
 
 def main() -> int:
@@ -16,6 +16,7 @@ def main() -> int:
     parser.add_argument("clients", type=Path, help="folder of NAME/run")
     parser.add_argument("only", nargs="*", help="names; all of them by default")
     args = parser.parse_args()
+    with_private_mounts()
     names = args.only or sorted(path.parent.name for path in args.clients.glob("*/run"))
     failed = []
     with environment(args.cluster) as env:

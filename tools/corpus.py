@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from throwaway import environment
+from throwaway import environment, with_private_mounts
 
 
 def main() -> int:
@@ -16,6 +16,7 @@ def main() -> int:
     parser.add_argument("corpus", type=Path, help="folder with verify.py and its scripts")
     parser.add_argument("only", nargs="*", help="names or numbers of scripts")
     args = parser.parse_args()
+    with_private_mounts()
     with environment(args.cluster) as env:
         return subprocess.run([sys.executable, args.corpus / "verify.py", *args.only], env=env, check=False).returncode
 

@@ -58,7 +58,7 @@ class Calls:
         if caller is not None and (
             (call.who == OPERATOR and not caller.operator) or (call.who == ADMIN and not caller.admin)
         ):
-            raise SlurmError(errors.ACCESS_DENIED)
+            raise SlurmError(errors.USER_ID_MISSING)  # "Invalid user id", as slurmctld words it
         return self._handlers[call.name](session, args)
 
     # about the controller

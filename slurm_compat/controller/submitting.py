@@ -252,6 +252,6 @@ def will_run(controller: Controller, session: Session, args: WillRun) -> Answer:
     """When and where a job like this would start; refusals as submit's."""
     assert session.caller is not None
     caller = effective_caller(controller, session.caller, args.request)
-    accepted = check(args.request, caller, controller.cluster, controller.now(), controller.usage)
+    accepted = check(args.request, caller, controller.cluster, controller.now(), controller.usage, will_run=True)
     job = made_job(controller, caller, args.request, accepted)
     return placing.estimate(controller, job)

@@ -158,7 +158,7 @@ JOB: dict[str, str] = {
     "cpus": "j.cpus or s.cpus",
     "max_cpus": "0",
     "tasks": "s.tasks",
-    "tasks_given": "s.tasks_given",
+    "tasks_given": "s.tasks_given or bool(r.tasks_per_node)",
     "cpus_per_task": "s.cpus_per_task",
     "cpus_per_task_given": "s.cpus_per_task_given",
     "tasks_per_node": "s.tasks_per_node",
