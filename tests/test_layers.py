@@ -34,8 +34,7 @@ STDLIB_ONLY_CORE = {"hostlist", "signals", "patterns", "stepio", "errors", "mult
 
 
 def modules():
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield path.relative_to(PACKAGE)
+    return [path.relative_to(PACKAGE) for path in sorted(PACKAGE.rglob("*.py"))]
 
 
 def imports(path):

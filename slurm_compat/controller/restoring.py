@@ -11,8 +11,6 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection
-
 from slurm_compat.armada.client import ArmadaError
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.machine import Event
@@ -20,6 +18,7 @@ from slurm_compat.controller.table import job_of, step_of
 from slurm_compat.core.states import COMPLETING, PENDING
 from slurm_compat.store import questions
 from slurm_compat.store.changes import Change
+from slurm_compat.store.store import Connection
 
 if TYPE_CHECKING:
     from slurm_compat.controller.controller import Controller

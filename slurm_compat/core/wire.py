@@ -1,8 +1,8 @@
 """Frames of the controller's socket: four bytes of length, big-endian, then JSON.
 
 A call is one frame {"call": name, "args": {...}}. The answer is any number of {"rows": [[...], ...]} or
-{"event": name, ...} frames, then one {"result": {...}} or {"error": [number, text, notes]}. Both ends check what they read:
-a frame that is too long, cut short or not JSON raises BadFrame, and the reader drops that connection.
+{"event": name, ...} frames, then one {"result": {...}} or {"error": [number, text, notes]}. Both ends check what they
+read: a frame that is too long, cut short or not JSON raises BadFrame, and the reader drops that connection.
 """
 
 from __future__ import annotations

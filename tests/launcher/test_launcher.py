@@ -57,7 +57,7 @@ def test_output_and_exit_code_come_through(commands, env):
 
 
 def test_standard_input_and_environment_are_the_callers(commands, env):
-    done = scontrol(commands, "show", "hostnames", env=env | {"SLURM_JOB_NODELIST": "q[7-8]"})
+    done = scontrol(commands, "show", "hostnames", env=env | {"SLURM_NODELIST": "q[7-8]"})
     assert done.stdout == "q7\nq8\n"
     done = scontrol(commands, input="show hostnames z[1-2]\n", env=env)
     assert done.stdout == "scontrol: z1\nz2\nscontrol: \n"
