@@ -102,7 +102,8 @@ def _shown_nodes(request: JobRequest, defaults: Defaults, ask: Asked) -> int:
     if ask.tasks_given:
         on_one = defaults.node_cpus // ask.cpus_per_task
         nodes = max(nodes, -(-ask.tasks // max(on_one, 1)))
-    if ask.tasks_per_node:
+    if ask.tasks_per_node and not request.tasks_per_node:
+        # follows from GPUs a node and a task; --ntasks-per-node has raised the fewest nodes where it may
         nodes = max(nodes, -(-ask.tasks // ask.tasks_per_node))
     return nodes
 

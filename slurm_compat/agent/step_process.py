@@ -447,10 +447,12 @@ class StepProcess:
         """Tell srun of the tasks that ended since it was last told, those that ended alike together."""
         alike: dict[int, list[int]] = {}
         for task in self._ended:
+            task.told = True
             alike.setdefault(task.status or 0, []).append(task.rank)
         self._ended.clear()
         for status, ranks in alike.items():
             self._send(stepio.message(stepio.EXITED, {"status": status, "tasks": sorted(ranks)}))
+        self._maybe_finished()
 
     def _drop_outputs(self) -> None:
         """Somebody outside the step holds a stream open: nothing of the step's can come from there any more."""
@@ -464,8 +466,7 @@ class StepProcess:
         self._maybe_finished()
 
     def _maybe_finished(self) -> None:
-        done = all(task.status is not None and not task.epilog and not task.outputs for task in self._tasks.values())
-        if done:
+        if all(task.told and not task.outputs for task in self._tasks.values()):
             self._finish()
 
     def _finish(self) -> None:

@@ -42,6 +42,7 @@ class Task:
     pid: int = 0
     status: int | None = None  # wait status, None while it runs
     epilog: int = 0  # pid of its task epilog
+    told: bool = False  # srun knows of its end
     stdin: int = -1  # our end of its standard input, -1: none
     waiting: bytearray = field(default_factory=bytearray)  # input its standard input did not take yet
     stdin_ended: bool = False

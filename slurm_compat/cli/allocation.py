@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from slurm_compat.cli.context import Context
+from slurm_compat.cli.controller import ControllerDown
 from slurm_compat.cli.signalpipe import SignalPipe
 from slurm_compat.core import errors
 from slurm_compat.core.errors import CommandError, SlurmError
@@ -23,6 +24,18 @@ Job = dict[str, Any]
 # A job that is placed at once is nothing to tell about: only one that waits longer, or is known to.
 QUIET_WAIT = 0.7  # seconds
 AT_ONCE = ("None", "Resources", "Priority", "")  # reasons that may be over before the user could read of them
+UNDECIDED = 2.0  # seconds until a job without a reason is told of all the same
+
+# Why a job waits, as squeue has it, and the error slurmctld answers an allocation's request with for it.
+ERRORS = {
+    "JobHeldUser": errors.JOB_HELD,
+    "JobHeldAdmin": errors.JOB_HELD,
+    "PartitionConfig": errors.REQUESTED_PART_CONFIG_UNAVAILABLE,
+    "PartitionNodeLimit": errors.REQUESTED_PART_CONFIG_UNAVAILABLE,
+    "ReqNodeNotAvail": errors.NODE_NOT_AVAIL,
+    "Nodes required for job are DOWN": errors.NODE_NOT_AVAIL,
+}
+AT_ONCE_OR_NEVER = 1  # --immediate without a number
 GIVEN_UP = (
     signal.SIGINT,
     signal.SIGTERM,
@@ -38,18 +51,21 @@ class Words:
     """What each command says on the way. `{}` is the job's id."""
 
     refused: str
+    too_late: str  # when --immediate's seconds are over
     pending: tuple[str, ...]
     granted: tuple[str, ...]
 
 
 class SrunWords(Words):
     refused = "Unable to allocate resources"
+    too_late = f"Unable to allocate resources: {errors.TEXT[errors.NODES_BUSY]}"
     pending = ("job {} queued and waiting for resources",)
     granted = ("job {} has been allocated resources",)
 
 
 class SallocWords(Words):
     refused = "Job submit/allocate failed"
+    too_late = "Unable to allocate resources: Connection timed out"
     pending = ("Pending job allocation {}", "job {} queued and waiting for resources")
     granted = ("job {} has been allocated resources",)
 
@@ -104,7 +120,7 @@ def allocate(
     stream = ctx.connect().events(
         "allocate", request=request, environment=environment, key=uuid.uuid4().hex, detached=detached
     )
-    waiting = _Waiting(ctx, words, quiet)
+    waiting = _Waiting(ctx, words, quiet, request.immediate)
     events = iter(stream)
     selector = selectors.DefaultSelector()
     selector.register(stream.fileno(), selectors.EVENT_READ)
@@ -136,6 +152,10 @@ def allocate(
     except SlurmError as problem:
         if problem.number == errors.INVALID_PARTITION_NAME and request.partition:
             ctx.error(f"invalid partition specified: {request.partition}")
+        if problem.number == errors.CAN_NOT_START_IMMEDIATELY and request.immediate is not None:
+            if request.immediate > AT_ONCE_OR_NEVER:
+                raise CommandError(f"{ctx.command}: error: {words.too_late}") from None
+            problem = waiting.why_not_at_once()
         raise _refused(ctx, words, problem) from None
     finally:
         selector.close()
@@ -148,12 +168,15 @@ def _refused(ctx: Context, words: type[Words], problem: SlurmError) -> CommandEr
 class _Waiting:
     """What was told of the wait."""
 
-    def __init__(self, ctx: Context, words: type[Words], quiet: bool) -> None:
+    def __init__(self, ctx: Context, words: type[Words], quiet: bool, immediate: int | None) -> None:
         self._ctx = ctx
         self._words = words
         self._quiet = quiet
-        self._due = 0.0  # monotonic; when a wait is worth a line
+        self._silent = immediate is not None and immediate <= AT_ONCE_OR_NEVER
+        self._since = 0.0  # monotonic
+        self._due = 0.0  # when a wait is worth a line, 0: not waiting
         self._told = False
+        self._reason = ""
         self.job_id = 0
 
     def submitted(self, event: dict[str, Any]) -> None:
@@ -162,27 +185,54 @@ class _Waiting:
             info(self._ctx, self._quiet, text)
 
     def pending(self, reason: str) -> None:
+        self._reason = reason
         if self._told:
             return
+        if not self._due:
+            self._since = time.monotonic()
+            self._due = self._since + QUIET_WAIT
         if reason not in AT_ONCE:
             self.tell()
-        elif not self._due:
-            self._due = time.monotonic() + QUIET_WAIT
 
     def pause(self) -> float | None:
-        return max(0.0, self._due - time.monotonic()) if self._due and not self._told else None
+        return max(0.0, self._due - time.monotonic()) if self._due and not self._told and not self._silent else None
 
     def tell_if_due(self) -> None:
-        if self._due and not self._told and time.monotonic() >= self._due:
+        now = time.monotonic()
+        if not self._due or self._told or self._silent or now < self._due:
+            return
+        if self._asked_reason() in ("", "None") and now - self._since < UNDECIDED:
+            self._due = now + QUIET_WAIT / 2
+        else:
             self.tell()
 
     def tell(self) -> None:
-        if not self._told and self.job_id:
-            self._told = True
-            for line in self._words.pending:
-                info(self._ctx, self._quiet, line.format(self.job_id))
+        if self._told or self._silent or not self.job_id:
+            return
+        self._told = True
+        number = ERRORS.get(self._asked_reason().split(",")[0])
+        if number is not None:
+            info(self._ctx, self._quiet, errors.TEXT[number])
+        for line in self._words.pending:
+            info(self._ctx, self._quiet, line.format(self.job_id))
 
     def over(self) -> None:
         if self._told:
             for line in self._words.granted:
                 info(self._ctx, self._quiet, line.format(self.job_id))
+
+    def why_not_at_once(self) -> SlurmError:
+        """What --immediate is refused with: why the job had to wait."""
+        number = ERRORS.get(self._asked_reason().split(",")[0], errors.NODES_BUSY)
+        return SlurmError(errors.DEPENDENCY if number == errors.JOB_HELD else number)
+
+    def _asked_reason(self) -> str:
+        """Why the job waits now; the last word of it when nobody answers any more."""
+        if self._reason in AT_ONCE:
+            fields = ["state_description", "state_reason"]
+            try:
+                for description, reason in self._ctx.controller.rows("jobs", fields, job_ids=[self.job_id]):
+                    self._reason = description or reason
+            except (SlurmError, ControllerDown):
+                pass
+        return self._reason

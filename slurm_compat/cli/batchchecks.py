@@ -164,7 +164,7 @@ def _nodelist(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:
     if arbitrary and request.tasks is None:
         request.tasks = len(names)
     if request.minimum_nodes is None:
-        request.minimum_nodes = request.maximum_nodes = len(set(names))
+        request.minimum_nodes = len(set(names))  # the most stays open: the tasks may need more nodes than are named
 
 
 def _names_in(path: str) -> list[str]:

@@ -133,12 +133,12 @@ class StepRun:
                         key.data(events)
                 self._run_timers()
                 self._balance()
+            if self._tasks.force_terminated and not self._aborted and not self._ending_told:
+                self._info(f"Force Terminated StepId={self._step}")
         finally:
             self._stream.close()
             self._listener.stop()
             self._outputs.finish()
-        if self._tasks.force_terminated and not self._aborted and not self._ending_told:
-            self._info(f"Force Terminated StepId={self._step}")
         return self._tasks.exit_code or int(self._failed)
 
     # --- the controller ----------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ class StepRun:
             self._maybe_over()
 
     def _refused(self, text: str) -> None:
-        self._ctx.error(f"Unable to create step for job {self._job_id}: {text}")
+        self._error(f"Unable to create step for job {self._job_id}: {text}")
         raise NotCreated
 
     def _controller_gone(self) -> None:
@@ -288,7 +288,7 @@ class StepRun:
             self._tell_ending()
         elif kind == stepio.FAILED:
             for rank in frame.value["tasks"]:
-                self._ctx.error(f"task {rank} launch failed: {frame.value['text']}")
+                self._error(f"task {rank} launch failed: {frame.value['text']}")
             self._tasks.ended(frame.value["tasks"], 256)
             self._failed = True
         elif kind == stepio.FINISHED:
@@ -325,7 +325,7 @@ class StepRun:
             peer.finished = True
             running = [rank for rank in lost if rank in self._tasks.running]
             if running and not self._ending_told:
-                self._ctx.error(f"{peer.node}: {task_words(running)}: the connection to the node was lost")
+                self._error(f"{peer.node}: {task_words(running)}: the connection to the node was lost")
             self._tasks.ended(running, int(signal.SIGKILL))
         self._maybe_over()
 
@@ -373,8 +373,7 @@ class StepRun:
         if not status:
             self._verbose(f"{peer.node}: {task_words(ranks)}: Completed")
         elif text and not self._silenced:
-            self._ctx.error(f"{peer.node}: {text}")
-            self._ctx.stderr.flush()
+            self._error(f"{peer.node}: {text}")
         first = not self._tasks.first_exit_seen
         self._tasks.first_exit_seen = True
         if status and self._options.kill_on_bad_exit and self._tasks.running and not self._aborted:
@@ -408,7 +407,7 @@ class StepRun:
         self._after(self._options.kill_wait + 2, self._timed_out)
 
     def _timed_out(self) -> None:
-        self._ctx.error("Timed out waiting for job step to complete")
+        self._error("Timed out waiting for job step to complete")
         self._over = True
 
     # --- signals -----------------------------------------------------------------------------------------------------
@@ -559,8 +558,13 @@ class StepRun:
 
     def _info(self, text: str) -> None:
         if not self._options.quiet:
-            self._ctx.err(f"srun: {text}")
-            self._ctx.stderr.flush()
+            self._say(f"srun: {text}")
+
+    def _error(self, text: str) -> None:
+        self._say(f"srun: error: {text}")
+
+    def _say(self, line: str) -> None:
+        self._outputs.own.write(f"{line}\n".encode("utf-8", "surrogateescape"))
 
     def _verbose(self, text: str) -> None:
         if self._options.verbose:

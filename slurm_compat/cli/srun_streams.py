@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from slurm_compat.core import patterns
@@ -41,14 +42,16 @@ class Sink:
         """Take `data`; what the descriptor doesn't take now goes out by `drain`."""
         if self.failed:
             return
-        if self._waiting:
-            self._waiting += data
-        elif self._at_once or self._own:
-            written = self._put(data)
-            if written < len(data):
-                self._waiting += memoryview(data)[written:]
-        else:
-            self._waiting += data
+        if not self._waiting and (self._at_once or self._own or self._ready()):
+            written = self._put(data if self._at_once or self._own else data[:PIECE])
+            data = data[written:]
+        self._waiting += data
+
+    def _ready(self) -> bool:
+        """Whether it takes a piece just now."""
+        poll = select.poll()
+        poll.register(self.fd, select.POLLOUT)
+        return bool(poll.poll(0))
 
     def drain(self) -> None:
         """The descriptor is ready: write some more."""
@@ -169,6 +172,7 @@ class Outputs:
         self._fds: list[int] = []
         self.out: Sink | None = None
         self.err: Sink | None = None
+        self.own = Sink(2)  # srun's own words; the tasks' errors go the same way, in their order
 
     def open(self, values: Mapping[str, str | None], step_known: bool) -> None:
         """Open what can be opened now. Called before the step is made, and again after."""
@@ -182,13 +186,13 @@ class Outputs:
 
     def _sink(self, which: str, name: str, values: Mapping[str, str | None], own: int) -> Sink:
         if not name:
-            return Sink(own)
+            return self.own if own == 2 else Sink(own)
         fd = open_output(self._command, which, expand(name, values, self._cwd), self._append)
         self._fds.append(fd)
         return Sink(fd)
 
     def sinks(self) -> list[Sink]:
-        return list({id(sink): sink for sink in (self.out, self.err) if sink is not None}.values())
+        return list({id(sink): sink for sink in (self.out, self.err, self.own) if sink is not None}.values())
 
     def full(self) -> bool:
         return any(sink.waiting > HIGH for sink in self.sinks())
@@ -199,6 +203,3 @@ class Outputs:
             sink.close()
         for fd in self._fds:
             os.close(fd)
-
-
-Writer = Callable[[bytes], None]

@@ -255,7 +255,7 @@ async def accounting(controller: Controller, session: Session, args: Accounting)
 
     past, past_steps = await controller.store.read(read)
     # while it was read, a job may have become history: memory's word is the one that counts
-    jobs = sorted([*past, *live], key=lambda job: job.db_index)
+    jobs = sorted([*past, *live], key=record_order)
     if not args.duplicates:
         jobs = _latest(jobs)
     return _chunks(controller, args, chosen, jobs, past_steps | live_steps, now)
@@ -271,6 +271,12 @@ def _candidates(controller: Controller, chosen: Filter) -> list[Job]:
                 found[job.job_id] = job
         return list(found.values())
     return list(jobs.values())
+
+
+def record_order(job: Job) -> tuple[int, int, int, int]:
+    """Jobs by their ids, then arrays by theirs with their tasks in order and what waits last. Observed on 26.05."""
+    task = job.array_task_id if job.array_task_id is not None else 1 << 32
+    return (job.array_job_id, task, job.job_id, job.db_index)
 
 
 def _latest(jobs: list[Job]) -> list[Job]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import signal as signals
 from typing import TYPE_CHECKING, Any
@@ -130,19 +129,6 @@ def _step(controller: Controller, caller: Caller, args: Cancel, job: Job, step_i
         # as slurmstepd is told to: SIGCONT, SIGTERM, and SIGKILL by KillWait
         step.cancelled_by = caller.uid
         controller.table.put_step(change, step)
-        _end_step(controller, job, step_id)
+        controller.steps.end(job, step_id)
         return
     controller.agents.tell(job.job_id, {"msg": "signal", "to": step_id, "signal": number})
-
-
-def _end_step(controller: Controller, job: Job, step_id: str) -> None:
-    """SIGCONT and SIGTERM now, SIGKILL after KillWait, as slurmctld tells the nodes."""
-
-    def send(number: int) -> None:
-        step = controller.table.steps.get(job.db_index, {}).get(step_id)
-        if step is not None and not step.end_time:
-            controller.agents.tell(job.job_id, {"msg": "signal", "to": step_id, "signal": number})
-
-    send(signals.SIGCONT)
-    send(signals.SIGTERM)
-    asyncio.get_running_loop().call_later(controller.conf.kill_wait, send, signals.SIGKILL)

@@ -579,6 +579,7 @@ DUE: dict[str, Callable[[Controller, Job], None]] = {
     "deadline": Controller._deadline,
     "linger": Controller._linger,
     "purge": Controller._purge,
+    "step limit": lambda controller, job: controller.steps.past_limit(job),
 }
 
 __all__ = ["Controller", "StoreFull", "states"]

@@ -175,6 +175,8 @@ def cancel_pending(job: Job, event: Event) -> list[Effect]:
     # Slurm shows the moment of the cancel as both start and end of a job that never ran
     job.start_time = job.end_time = event.at
     job.flags = []
+    if job.reason == "JobArrayTaskLimit":
+        job.reason = "None"
     job.priority = job.priority if event.flag else 0
     effects = _take_back(job, "cancelled by user")
     return [*effects, Ended(), Mail("FAIL")]
@@ -240,8 +242,10 @@ def requeue(job: Job, event: Event) -> list[Effect]:
 
 def requeue_finished(job: Job, event: Event) -> list[Effect]:
     effects = _again(job, event, job.state)
-    job.flags = [flag for flag in job.flags if flag != COMPLETING]
+    job.flags = [flag for flag in job.flags if flag not in (COMPLETING, REQUEUED)]
     job.staged = False
+    job.placements = []
+    job.resources = []
     return effects
 
 

@@ -37,6 +37,7 @@ from slurm_compat.store.store import Store
 log = logging.getLogger("slurm_compat.controller")
 
 ENGINE_WAIT = 20.0  # seconds for a started engine to answer
+ENGINE_LOOK = 0.5  # seconds between looks whether the embedded engine still runs
 
 
 def private_state() -> str:
@@ -114,6 +115,19 @@ async def ensure_engine(armada: Armada, state: str, cluster_file: str) -> None:
     log.warning("the engine does not answer yet; jobs wait for it")
 
 
+async def keep_engine(armada: Armada, state: str, cluster_file: str) -> None:
+    """Have the embedded engine running: now, and again whenever it is found dead. Its jobs go on meanwhile."""
+    pid_file = os.path.join(state, "run", "engine.pid")
+    while True:
+        if not running_pid(pid_file):
+            try:
+                await ensure_engine(armada, state, cluster_file)
+            except (BadValue, OSError) as problem:
+                log.error("%s", problem)
+                await asyncio.sleep(ENGINE_WAIT)
+        await asyncio.sleep(ENGINE_LOOK)
+
+
 class Process:
     """Everything that runs, and how it ends."""
 
@@ -157,18 +171,21 @@ class Process:
             loop.add_signal_handler(number, self._stop.set)
         outbox = asyncio.ensure_future(controller.outbox.run())
         keeping = asyncio.ensure_future(restoring.housekeeping(controller))
+        engine_kept = None
         if not conf.armada.address:
             try:
                 await ensure_engine(armada, self.state, self.cluster_file)
             except BadValue as problem:
                 log.error("%s", problem)
+            engine_kept = asyncio.ensure_future(keep_engine(armada, self.state, self.cluster_file))
         log.info("ready: %s, %d jobs", self.state, len(controller.table.jobs))
         controller.pump_soon()
         await self._stop.wait()
         log.info("stopping; jobs go on")
         await server.close()
-        for task in (outbox, keeping):
-            task.cancel()
+        for task in (outbox, keeping, engine_kept):
+            if task is not None:
+                task.cancel()
         await watch.stop()
         controller.due.stop()
         await store.stop()

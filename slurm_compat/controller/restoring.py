@@ -73,6 +73,9 @@ def _read(connection: Connection, now: int) -> tuple[questions.Saved, int, list[
 def _take_up(controller: Controller, job: Job, now: int) -> None:
     if job.is_running or (COMPLETING in job.flags and job.resources):
         controller.cluster.reserve(job.job_id, job.resources, job.licenses_allocated)
+    for step in controller.table.steps_of(job):
+        if not step.end_time:
+            controller.steps.keep_limit(step)
     if COMPLETING in job.flags:
         controller.linger(job)
     elif job.is_final:

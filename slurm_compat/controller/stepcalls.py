@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import signal
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +21,13 @@ from slurm_compat.core import errors, tres
 from slurm_compat.core.calls import StepComplete, StepCreate
 from slurm_compat.core.errors import SlurmError
 from slurm_compat.core.hostlist import compress
+from slurm_compat.core.model import UNLIMITED
 from slurm_compat.core.states import COMPLETING, PENDING, RUNNING, SUSPENDED
 from slurm_compat.store.changes import Change
 from slurm_compat.translators import gres
 
 if TYPE_CHECKING:
     from slurm_compat.controller.controller import Controller
-
-SIGKILL = 9
 
 
 class Steps:
@@ -131,7 +132,34 @@ class Steps:
             session.send(granted_event)
             controller.agents.tell(job.job_id, launch, nodes)
 
+        self.keep_limit(step)
         controller.commit(change, go)
+
+    def keep_limit(self, step: Step) -> None:
+        """A step's own time limit is kept here, as slurmctld does."""
+        if step.time_limit != UNLIMITED:
+            self._controller.due.at(step.start_time + step.time_limit * 60, "step limit", step.job_id)
+
+    def past_limit(self, job: Job) -> None:
+        """End the steps whose time is over."""
+        now = self._controller.now()
+        for step in list(self._controller.table.steps_of(job)):
+            over = step.time_limit != UNLIMITED and step.start_time + step.time_limit * 60 <= now
+            if over and not step.end_time:
+                self.end(job, step.step_id)
+
+    def end(self, job: Job, step_id: str) -> None:
+        """SIGCONT and SIGTERM now, SIGKILL after KillWait, as slurmctld tells the nodes."""
+        controller = self._controller
+
+        def send(number: int) -> None:
+            step = controller.table.steps.get(job.db_index, {}).get(step_id)
+            if step is not None and not step.end_time:
+                controller.agents.tell(job.job_id, {"msg": "signal", "to": step_id, "signal": number})
+
+        send(signal.SIGCONT)
+        send(signal.SIGTERM)
+        asyncio.get_running_loop().call_later(controller.conf.kill_wait, send, signal.SIGKILL)
 
     def _dropped(self, job_id: int, db_index: int, step_id: str) -> None:
         """srun is gone: its tasks go, too."""
@@ -142,7 +170,7 @@ class Steps:
         step = controller.table.steps.get(db_index, {}).get(step_id)
         if step is not None and not step.end_time:
             nodes = [entry[0] for entry in step.layout]
-            controller.agents.tell(job_id, {"msg": "signal", "to": step_id, "signal": SIGKILL}, nodes)
+            controller.agents.tell(job_id, {"msg": "signal", "to": step_id, "signal": signal.SIGKILL}, nodes)
 
     def complete(self, session: Session, args: StepComplete) -> dict[str, Any]:
         """srun's word on how its step ended: what the agents said of their tasks counts, where they did."""
@@ -158,7 +186,7 @@ class Steps:
         if step.end_time:
             return {}
         nodes = [entry[0] for entry in step.layout]
-        told = controller.agents.tell(job.job_id, {"msg": "signal", "to": args.step_id, "signal": SIGKILL}, nodes)
+        told = controller.agents.tell(job.job_id, {"msg": "signal", "to": args.step_id, "signal": signal.SIGKILL}, nodes)
         if not told:
             change = Change()
             stepkeeping.finish(controller, job, step, args.exit_code, controller.now(), change)

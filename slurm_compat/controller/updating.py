@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from slurm_compat.controller import changing, launching
+from slurm_compat.controller.authorization import require_owner
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.submission import Caller, check
+from slurm_compat.controller.targets import find
 from slurm_compat.core import errors
 from slurm_compat.core.errors import SlurmError
-from slurm_compat.core.model import JobRequest
+from slurm_compat.core.model import UNLIMITED, JobRequest
 from slurm_compat.core.states import PENDING
 from slurm_compat.store.changes import Change
 
@@ -35,7 +37,43 @@ def update(
     def act(job: Job) -> None:
         one(controller, caller, job, changes, change)
 
-    return changing.each_target(controller, caller, targets, change, act)
+    steps = [target for target in targets if "." in target]
+    refused = changing.each_target(
+        controller, caller, [target for target in targets if target not in steps], change, act
+    )
+    for target in steps:
+        try:
+            _step(controller, caller, target, changes, change)
+        except SlurmError as problem:
+            refused.append([target, problem.number, problem.text])
+    return refused
+
+
+def _step(controller: Controller, caller: Caller, target: str, changes: dict[str, Any], change: Change) -> None:
+    """Of a step the time limit can be changed."""
+    found = find(controller.table, target)
+    if set(changes) != {"time_limit"}:
+        raise SlurmError(errors.NOT_SUPPORTED)
+    for job in found.jobs:
+        require_owner(caller, job.user_id)
+        step = controller.table.steps.get(job.db_index, {}).get(found.step)
+        if step is None or step.end_time:
+            raise SlurmError(errors.INVALID_JOB_ID)
+        step.time_limit = _limit(changes["time_limit"], step.time_limit)
+        controller.table.put_step(change, step)
+        controller.steps.keep_limit(step)
+
+
+def _limit(value: Any, now: int) -> int:
+    """Minutes; "+5" and "-10" count from what the limit is."""
+    try:
+        if isinstance(value, str) and value[:1] in ("+", "-"):
+            if now == UNLIMITED:
+                raise SlurmError(errors.INVALID_TIME_LIMIT)
+            return max(1, now + int(value))
+        return int(value)
+    except ValueError:
+        raise SlurmError(errors.INVALID_TIME_LIMIT) from None
 
 
 def one(controller: Controller, caller: Caller, job: Job, changes: dict[str, Any], change: Change) -> None:
@@ -45,7 +83,7 @@ def one(controller: Controller, caller: Caller, job: Job, changes: dict[str, Any
     job = copy.copy(job)
     problem: SlurmError | None = None
     request_changes: dict[str, Any] = {}
-    for name, value in changes.items():
+    for name, value in _in_fields(changes).items():
         try:
             setter = SETTERS.get(name)
             if setter is not None:
@@ -65,6 +103,23 @@ def one(controller: Controller, caller: Caller, job: Job, changes: dict[str, Any
     controller.changed(job, change, "update", ",".join(changes))
     if problem is not None:
         raise problem
+
+
+def _in_fields(changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes by names of the request: what scontrol gives as ranges is a least and a most there."""
+    found: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name == "nodes_range":
+            found["minimum_nodes"], found["maximum_nodes"] = value
+        elif name == "minimum_cpus":
+            found["tasks"] = value[0]  # each task has its CPUs: so many CPUs are so many tasks
+        elif name == "memory_per_node":
+            found |= {"memory_per_node": value, "memory_per_cpu": None}
+        elif name == "memory_per_cpu":
+            found |= {"memory_per_cpu": value, "memory_per_node": None}
+        else:
+            found[name] = value
+    return found
 
 
 def _allowed(caller: Caller, job: Job, name: str) -> None:
@@ -164,7 +219,7 @@ def _set_priority(controller: Controller, caller: Caller, job: Job, value: Any) 
 
 
 def _set_time_limit(controller: Controller, caller: Caller, job: Job, value: Any) -> None:
-    limit = int(value)
+    limit = _limit(value, job.time_limit)
     if not caller.operator and limit > job.time_limit:
         raise SlurmError(errors.ACCESS_DENIED)
     job.time_limit = limit
