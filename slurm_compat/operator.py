@@ -25,6 +25,10 @@ STOP_TIMEOUT = 30.0
 DAEMONS = ("controller", "engine", "kubelet")
 
 
+class NotStarted(click.ClickException):
+    """The controller could not be started; the message says why."""
+
+
 def running(state: str, daemon: str) -> int | None:
     """The daemon's pid when the one recorded still runs: pid and start time must both be right."""
     try:
@@ -70,10 +74,10 @@ def start(cluster_file: str, state: str) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while answers(state) is None:
             if process.poll() is not None:
-                raise click.ClickException(f"the controller did not start; its last words: {_tail(log)}")
+                raise NotStarted(f"the controller did not start; its last words: {_tail(log)}")
             if time.monotonic() > deadline:
                 process.terminate()
-                raise click.ClickException(f"the controller does not answer; see {log}")
+                raise NotStarted(f"the controller does not answer; see {log}")
             time.sleep(0.02)
 
 

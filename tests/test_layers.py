@@ -30,7 +30,7 @@ ONLY_IN = {
     "sqlalchemy": {"store/"},
     "click": {"operator.py"},
 }
-STDLIB_ONLY_CORE = {"hostlist", "signals", "patterns", "stepio", "errors", "multiprog", "cpulist"}
+STDLIB_ONLY_CORE = {"hostlist", "signals", "patterns", "stepio", "errors", "multiprog", "cpulist", "rawbytes"}
 
 
 def modules():

@@ -65,7 +65,7 @@ def _taken(request: JobRequest, ask: Asked, defaults: Defaults, room: Room) -> _
     """None when the node can't be one of the job's."""
     total_cpus, total_memory = room.total_cpus or room.cpus, room.total_memory_mib or room.memory_mib
     cpus = min(room.cpus, defaults.maximum_cpus_per_node or room.cpus)
-    if request.exclusive and request.exclusive not in ("user", "mcs") and room.cpus < total_cpus:
+    if _whole_node(request) and room.cpus < total_cpus:
         return None
     if room.tmp_disk < (request.temporary_disk_per_node or 0):
         return None
@@ -248,7 +248,10 @@ def _members(request: JobRequest, ask: Asked, some: list[_Fit], choice: constrai
 
 
 def _whole_node(request: JobRequest) -> bool:
-    return request.exclusive in ("exclusive", "topo", "node")
+    """--exclusive=user too: Armada can't keep other users alone away, so all others are. Without MCS labels all jobs
+    carry the same one, and --exclusive=mcs keeps nobody away.
+    """
+    return request.exclusive in ("exclusive", "topo", "node", "user")
 
 
 def _shared_cpus(request: JobRequest, ask: Asked, some: list[_Fit], gpus: list[int]) -> list[int]:

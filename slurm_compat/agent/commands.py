@@ -2,7 +2,7 @@
 
 A host started by a job would be one of the job's processes, and be charged and killed with it; so the agent, which is
 warm already, forks its job's commands. In an image that has the agent alone there is none, and commands start by
-themselves. See launcher/host.py for what is spoken.
+themselves. See launcher/child.py for what is spoken.
 """
 
 from __future__ import annotations
@@ -22,10 +22,18 @@ OWNER = "commands"  # in agent.processes: neither the batch script's usage nor a
 def loaded() -> Any:
     """The module that serves launchers, None where the commands are not installed."""
     try:
-        from slurm_compat.launcher import host
+        from slurm_compat.launcher import child
     except ImportError:
         return None
-    return host
+    return child
+
+
+def preload() -> None:
+    """For a process that forks agents: all that the commands need."""
+    if loaded():
+        from slurm_compat.launcher import host
+
+        host.preload()
 
 
 class CommandHost:
@@ -33,11 +41,11 @@ class CommandHost:
 
     def __init__(self, user: User, base: str | None = None) -> None:
         self._user = user
-        self._host = loaded()
+        self._child = loaded()
         self._folder = ""
         self.path = ""
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        if self._host is None:
+        if self._child is None:
             return
         for place in (base, None):  # a long name doesn't fit a socket's address: the temporary folder's does
             try:
@@ -55,7 +63,7 @@ class CommandHost:
 
     def serve(self) -> int:
         """Take one waiting launcher; the pid of its command, 0 when it was turned away."""
-        pid: int = self._host.serve_one(self.listener, (self._user.uid,), self._user.become)
+        pid: int = self._child.serve_one(self.listener, (self._user.uid,), self._user.become)
         return pid
 
     def close(self) -> None:

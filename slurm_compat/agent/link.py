@@ -14,7 +14,10 @@ import socket
 import struct
 from typing import Any
 
+from slurm_compat.core import rawbytes
+
 LENGTH = struct.Struct(">I")
+STRAY = rb"\udc"  # begins, in JSON, the escape of a byte that is no UTF-8
 MAX_FRAME = 64 << 20  # bytes, as core/wire.py
 FIRST_DELAY, LAST_DELAY = 0.1, 5.0  # seconds before dialling again
 
@@ -27,6 +30,8 @@ class BadFrame(Exception):
 
 def frame(value: Any) -> bytes:
     body = json.dumps(value, separators=(",", ":")).encode()
+    if STRAY in body:
+        body = json.dumps(rawbytes.carried(value), separators=(",", ":")).encode()
     return LENGTH.pack(len(body)) + body
 
 
@@ -47,7 +52,9 @@ class FrameReader:
             if len(self._data) < end:
                 break
             try:
-                values.append(json.loads(self._data[LENGTH.size : end]))
+                body = self._data[LENGTH.size : end]
+                value = json.loads(body)
+                values.append(rawbytes.restored(value) if rawbytes.MARK in body else value)
             except ValueError as problem:
                 raise BadFrame(str(problem)) from None
             del self._data[:end]
@@ -149,7 +156,7 @@ class Link:
         """Send what the socket takes."""
         while self.sock is not None and self._out:
             try:
-                sent = self.sock.send(self._out)
+                sent = self.sock.send(self._out, socket.MSG_NOSIGNAL)  # SIGPIPE has its default: tasks inherit it
             except BlockingIOError:
                 return
             except OSError:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.agent import commands, launch, processes, usage
+from slurm_compat.agent import commands, launch, processes, steps, usage
 from slurm_compat.agent.batch import Batch
 from slurm_compat.agent.environment import UNLIMITED
 from slurm_compat.agent.link import Link
@@ -170,8 +170,6 @@ class Agent:
 
     def _launch_step(self, message: Message) -> None:
         """Start this node's part of a step. Said again, or after the end has begun, it changes nothing."""
-        from slurm_compat.agent import steps
-
         step_id = str(message["step_id"])
         if not self.packet or step_id in self._known_steps:
             return
@@ -429,8 +427,7 @@ def preload() -> None:
     """For a process that forks agents: what each would import or find out, done once."""
     importlib.import_module("slurm_compat.agent.steps")
     tempfile.gettempdir()
-    if host := commands.loaded():
-        host.preload()
+    commands.preload()
 
 
 def run(environ: dict[str, str]) -> int:

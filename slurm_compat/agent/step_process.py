@@ -1,8 +1,7 @@
 """The process of one step on one node: starts the tasks, moves their input and output, tells how they ended.
 
-slurmstepd's part for steps. A selector loop over srun's connection, the agent's pipe, the tasks' streams and SIGCHLD.
-What the tasks write waits in `_out` until srun takes it; above HIGH nothing more is read of them, so a slow srun slows
-the tasks and nothing grows.
+slurmstepd's part for steps. It is the parent and reaper of all that its tasks start. srun is told of output and ends
+directly, the agent (and by it the controller) of starts, ends and usage.
 """
 
 from __future__ import annotations
@@ -11,29 +10,28 @@ import base64
 import contextlib
 import json
 import os
-import selectors
+import resource
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slurm_compat.agent import environment, launch, processes, signals, step_tasks, usage
 from slurm_compat.agent.launch import User
-from slurm_compat.agent.link import dial
+from slurm_compat.agent.loop import READ, WRITE, Loop
+from slurm_compat.agent.step_link import SrunLink
 from slurm_compat.agent.step_tasks import Output, Task
 from slurm_compat.agent.streams import CannotOpen
 from slurm_compat.core import patterns, stepio
 from slurm_compat.core.hostlist import compress
 
-HIGH, LOW = 1 << 20, 1 << 18  # bytes waiting for srun: stop reading of tasks, go on
-DIAL_PATIENCE = 10.0  # seconds to reach srun
 DRAIN_PATIENCE = 2.0  # seconds a stream may stay open after all processes of the step are gone
 EXITS_TOGETHER = 0.1  # seconds to wait for further tasks to end before srun is told of the first
 LEAVE_PATIENCE = 5.0  # seconds to wait for srun to hang up
 COULD_NOT_CONNECT = "Slurmd could not connect IO"
+UNLIMITED = 0xFFFFFFFF  # minutes
 
-READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 Message = dict[str, Any]
 
 
@@ -41,24 +39,19 @@ class StepProcess:
     def __init__(self, message: Message, launched: Mapping[str, Any], user: User, agent: socket.socket) -> None:
         self._message = message
         self._request: Message = message["request"]
-        self._launch = launched
         self._user = user
         self._agent = agent
         self._agent_data = b""
         self._job_id = launched["job"]["job_id"]
         self._step_id = str(message["step_id"])
         self._node = launched["nodes"][launched["rank"]]["name"]
+        self._launch = step_tasks.with_step_gpus(launched, message.get("resources") or [])
         self._node_rank = next(i for i, entry in enumerate(message["layout"]) if entry[0] == self._node)
         self._ranks: list[int] = list(message["layout"][self._node_rank][1])
         self._tasks = {rank: Task(rank, usage.Meter(self._node, rank)) for rank in self._ranks}
         self._env: dict[int, dict[str, str]] = {}
-        self._srun: socket.socket | None = None
-        self._srun_address = ""
-        self._reader = stepio.Reader()
-        self._out = bytearray()
-        self._paused = False  # the tasks' output is not read just now
-        self._selector = selectors.DefaultSelector()
-        self._timers: list[tuple[float, Callable[[], None]]] = []
+        self._loop = Loop(lambda pid, rusage: None, lambda: None)
+        self._srun = SrunLink(self._loop, self._on_frame, self._lost_srun, self._pause_outputs)
         self._announced = False
         self._ended: list[Task] = []  # srun has not been told yet
         self._owed = 0  # bytes of input that tasks have yet to take before srun may send more
@@ -66,48 +59,27 @@ class StepProcess:
         self._over = False
 
     def run(self) -> None:
-        self._wakeup = signals.Wakeup(signal.SIGCHLD)
-        self._watch(self._wakeup.fd, READ, lambda _: self._reap())
         self._agent.setblocking(False)
-        self._watch(self._agent.fileno(), READ, lambda _: self._on_agent())
-        problem = self._connect()
-        if not problem:
-            problem = self._start_tasks()
+        self._loop.watch(self._agent.fileno(), READ, lambda _: self._on_agent())
+        problem = "" if self._connect() else COULD_NOT_CONNECT
+        problem = problem or self._start_tasks()
         if problem:
             self._fail(problem)
         else:
-            self._schedule_samples()
+            self._keep_time()
             # children that ended before anybody waited for them
-            self._reap()
+            self._loop.reap()
         while not self._over:
-            for key, events in self._selector.select(self._pause()):
-                if key.fd in self._selector.get_map():
-                    key.data(events)
-            self._run_timers()
+            self._loop.round(None)
 
     # --- starting ----------------------------------------------------------------------------------------------------
 
-    def _connect(self) -> str:
-        """Dial the first of srun's addresses that answers and say who this is; "" or why not."""
-        for address in self._message["addresses"]:
-            try:
-                sock = dial(address)
-            except (OSError, ValueError):
-                continue
-            ready = selectors.DefaultSelector()
-            ready.register(sock, WRITE)
-            if not ready.select(DIAL_PATIENCE) or sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                ready.close()
-                sock.close()
-                continue
-            ready.close()
-            self._srun = sock
-            self._srun_address = address
-            self._watch(sock.fileno(), READ, self._on_srun)
-            hello = {"secret": self._message["secret"], "node": self._node, "node_rank": self._node_rank}
-            self._send(stepio.message(stepio.HELLO, hello | {"version": stepio.VERSION}))
-            return ""
-        return COULD_NOT_CONNECT
+    def _connect(self) -> bool:
+        if not self._srun.connect(self._message["addresses"]):
+            return False
+        hello = {"secret": self._message["secret"], "node": self._node, "node_rank": self._node_rank}
+        self._srun.send(stepio.message(stepio.HELLO, hello | {"version": stepio.VERSION}))
+        return True
 
     def _start_tasks(self) -> str:
         """Connect and start them all; "" or why none runs."""
@@ -119,12 +91,12 @@ class StepProcess:
         wiring = step_tasks.Wiring(self._request, values)
         submitted = environment.split(base64.b64decode(self._request.get("environment") or ""))
         submitted |= step_environment(self._message["layout"])
-        pids = []
         try:
             streams = {rank: wiring.connect(self._tasks[rank]) for rank in self._ranks}
         except CannotOpen:
             return COULD_NOT_CONNECT
         self._say_about_directory()
+        pids = []
         for local_id, rank in enumerate(self._ranks):
             task = self._tasks[rank]
             self._env[rank] = environment.task_environment(
@@ -133,8 +105,7 @@ class StepProcess:
             )  # fmt: skip
             code = self._prolog(task)
             if code is None:
-                program = step_tasks.program_of(self._request, self._env[rank], rank, streams[rank])
-                task.pid = launch.start(program, self._user)
+                self._start(task, streams[rank])
                 pids.append([rank, task.pid])
             for fd in streams[rank]:
                 os.close(fd)
@@ -142,27 +113,29 @@ class StepProcess:
                 self._watch_output(task, output)
             if code is not None:
                 self._task_ended(task, code << 8)
-        self._send(stepio.message(stepio.STARTED, {"tasks": pids}))
+        self._srun.send(stepio.message(stepio.STARTED, {"tasks": pids}))
         self._report("step_started", pids=pids)
         return ""
 
+    def _start(self, task: Task, streams: tuple[int, int, int]) -> None:
+        program = step_tasks.program_of(self._request, self._env[task.rank], task.rank, streams)
+        task.pid = launch.start(program, self._user)
+        self._loop.on_exit(task.pid, lambda status, rusage: self._task_process_ended(task, status, rusage))
+
     def _launch_address(self) -> str:
         """SLURM_LAUNCH_NODE_IPADDR: where srun is."""
-        if self._srun_address.startswith("unix:"):
+        if self._srun.address.startswith("unix:"):
             return str(self._message.get("launch_address") or "127.0.0.1")
-        return self._srun_address.rpartition(":")[0]
+        return self._srun.address.rpartition(":")[0]
 
     def _say_about_directory(self) -> None:
         """Slurm tells twice that a directory can't be entered: here, and by the task itself."""
         cwd = self._request.get("current_working_directory") or "/"
-        if os.path.isdir(cwd) and os.access(cwd, os.X_OK):
-            return
         try:
             os.chdir(cwd)
         except OSError as problem:
-            self._say(
-                f"couldn't chdir to `{cwd}': {problem.strerror}: going to {launch.NO_DIRECTORY} instead", self._ranks
-            )
+            why = f"couldn't chdir to `{cwd}': {problem.strerror}: going to {launch.NO_DIRECTORY} instead"
+            self._say(why, self._ranks)
         os.chdir("/")
 
     def _prolog(self, task: Task) -> int | None:
@@ -172,61 +145,23 @@ class StepProcess:
             return None
         cwd = self._request.get("current_working_directory") or "/"
         try:
-            printed = step_tasks.run_task_prolog(path, self._env[task.rank], self._user, cwd)
+            printed = step_tasks.run_task_prolog(path, self._env[task.rank], cwd)
         except step_tasks.PrologFailed as problem:
             for line in problem.lines:
-                self._send(step_tasks.say(task, line))
+                self._srun.send(step_tasks.say(task, line))
             return problem.code
         if printed and task.outputs:
-            self._send(stepio.data(stepio.STDOUT, task.rank, printed))
+            self._srun.send(stepio.data(stepio.STDOUT, task.rank, printed))
         return None
 
     def _fail(self, text: str) -> None:
         """No task was started."""
-        self._send(stepio.message(stepio.FAILED, {"text": text, "tasks": self._ranks, "node": self._node}))
+        self._srun.send(stepio.message(stepio.FAILED, {"text": text, "tasks": self._ranks, "node": self._node}))
         for task in self._tasks.values():
             task.status = 1 << 8
         self._finish()
 
     # --- srun --------------------------------------------------------------------------------------------------------
-
-    def _send(self, frame: bytes) -> None:
-        if self._srun is None or not frame:
-            return
-        self._out += frame
-        self._flush()
-
-    def _flush(self) -> None:
-        if self._srun is None:
-            return
-        if not stepio.pour(self._srun, self._out):
-            self._lose_srun()
-            return
-        self._watch(self._srun.fileno(), READ | WRITE if self._out else READ, self._on_srun)
-        if not self._paused and len(self._out) > HIGH:
-            self._pause_outputs(True)
-        elif self._paused and len(self._out) < LOW:
-            self._pause_outputs(False)
-
-    def _on_srun(self, events: int) -> None:
-        if events & WRITE:
-            self._flush()
-        if self._srun is None or not events & READ:
-            return
-        try:
-            received = self._srun.recv(1 << 17)
-        except BlockingIOError:
-            return
-        except OSError:
-            received = b""
-        if not received:
-            self._lose_srun()
-            return
-        try:
-            for frame in self._reader.feed(received):
-                self._on_frame(frame)
-        except stepio.BadFrame:
-            self._lose_srun()
 
     def _on_frame(self, frame: stepio.Frame) -> None:
         if frame.kind == stepio.SIGNAL:
@@ -234,24 +169,19 @@ class StepProcess:
         elif frame.kind == stepio.ABORT:
             self._terminate(str(frame.value["text"]), float(frame.value["kill_wait"]))
         elif frame.kind == stepio.WINSIZE:
-            self._winsize(frame.value)
+            for task in self._tasks.values():
+                if task.terminal >= 0:
+                    step_tasks.set_winsize(task.terminal, frame.value["rows"], frame.value["columns"])
         elif frame.kind in (stepio.STDIN, stepio.STDIN_END):
-            targets = self._tasks.values() if frame.task == stepio.ALL else [self._tasks[frame.task]]
-            for task in list(targets):
+            for task in list(self._tasks.values()) if frame.task == stepio.ALL else [self._tasks[frame.task]]:
                 task.stdin_ended = task.stdin_ended or frame.kind == stepio.STDIN_END
                 if task.stdin >= 0:
                     task.waiting += frame.body
                     self._feed(task)
             self._give_credit(len(frame.body))
 
-    def _lose_srun(self) -> None:
+    def _lost_srun(self) -> None:
         """srun hung up: at the end that is as it should be; before, its tasks go with it."""
-        if self._srun is None:
-            return
-        self._unwatch(self._srun.fileno())
-        self._srun.close()
-        self._srun = None
-        self._out.clear()
         if self._finishing:
             self._leave()
             return
@@ -266,7 +196,7 @@ class StepProcess:
         waiting = max((len(task.waiting) for task in self._tasks.values()), default=0)
         if self._owed > waiting:
             taken, self._owed = self._owed - waiting, waiting
-            self._send(stepio.number(stepio.CREDIT, stepio.ALL, taken))
+            self._srun.send(stepio.number(stepio.CREDIT, stepio.ALL, taken))
 
     def _feed(self, task: Task) -> None:
         """Write to a task's standard input what it takes."""
@@ -288,48 +218,40 @@ class StepProcess:
 
     def _watch_stdin(self, task: Task, on: bool) -> None:
         if task.terminal >= 0:
-            output = task.outputs[0]
-            self._watch(
-                task.terminal, (READ | WRITE) if on else READ, lambda events: self._on_terminal(task, output, events)
-            )
+            events = READ | WRITE if on else READ
+            self._loop.watch(task.terminal, events, lambda ready: self._on_terminal(task, ready))
         elif on:
-            self._watch(task.stdin, WRITE, lambda _: self._feed_more(task))
+            self._loop.watch(task.stdin, WRITE, lambda _: self._feed_more(task))
         else:
-            self._unwatch(task.stdin)
+            self._loop.unwatch(task.stdin)
 
     def _feed_more(self, task: Task) -> None:
         self._feed(task)
         self._give_credit()
 
-    def _on_terminal(self, task: Task, output: Output, events: int) -> None:
+    def _on_terminal(self, task: Task, events: int) -> None:
         if events & WRITE:
             self._feed_more(task)
-        if events & READ:
-            self._read_output(task, output)
+        if events & READ and task.outputs:
+            self._read_output(task, task.outputs[0])
 
     def _close_stdin(self, task: Task) -> None:
         if task.stdin >= 0 and task.terminal < 0:
-            self._unwatch(task.stdin)
+            self._loop.unwatch(task.stdin)
             os.close(task.stdin)
         task.stdin = -1
         task.waiting.clear()
 
-    def _winsize(self, size: Mapping[str, int]) -> None:
-        for task in self._tasks.values():
-            if task.terminal >= 0:
-                step_tasks.set_winsize(task.terminal, size["rows"], size["columns"])
-
     # --- output ------------------------------------------------------------------------------------------------------
 
     def _watch_output(self, task: Task, output: Output) -> None:
-        self._watch(output.fd, READ, lambda _: self._read_output(task, output))
+        self._loop.watch(output.fd, READ, lambda _: self._read_output(task, output))
 
     def _pause_outputs(self, paused: bool) -> None:
-        self._paused = paused
         for task in self._tasks.values():
             for output in task.outputs:
                 if paused:
-                    self._unwatch(output.fd)
+                    self._loop.unwatch(output.fd)
                 else:
                     self._watch_output(task, output)
 
@@ -345,7 +267,7 @@ class StepProcess:
             return
         if output.lines:
             self._pass(output, output.lines.rest())
-        self._unwatch(output.fd)
+        self._loop.unwatch(output.fd)
         task.outputs.remove(output)
         if output.fd == task.terminal:
             task.terminal = task.stdin = -1
@@ -354,13 +276,16 @@ class StepProcess:
 
     def _pass(self, output: Output, text: bytes) -> None:
         if text:
-            self._send(stepio.data(output.kind, output.task, text))
+            self._srun.send(stepio.data(output.kind, output.task, text))
 
     # --- signals and ends --------------------------------------------------------------------------------------------
 
     def _signal(self, number: int) -> None:
         if number in signals.ENDING:
             self._announce("", signals.due_to_signal(number))
+        self._deliver(number)
+
+    def _deliver(self, number: int) -> None:
         if number == signal.SIGKILL:
             self._kill_all()
             return
@@ -372,14 +297,9 @@ class StepProcess:
     def _terminate(self, reason: str, kill_wait: float) -> None:
         """SIGTERM to the tasks with its line, SIGKILL later."""
         self._announce(reason or "CANCELLED")
-        self._signal_quietly(signal.SIGCONT)
-        self._signal_quietly(signal.SIGTERM)
-        self._after(kill_wait, self._kill_all)
-
-    def _signal_quietly(self, number: int) -> None:
-        self._announced, before = True, self._announced
-        self._signal(number)
-        self._announced = before
+        self._deliver(signal.SIGCONT)
+        self._deliver(signal.SIGTERM)
+        self._loop.after(kill_wait, self._kill_all)
 
     def _announce(self, reason: str, text: str = "") -> None:
         """The line that says why the step ends: once, and by the first of its nodes alone."""
@@ -387,42 +307,32 @@ class StepProcess:
             return
         self._announced = True
         what = f"STEP {self._job_id}.{self._step_id}"
-        self._say(signals.cancelled_text(what, self._node, time.time(), reason, text), self._ranks[:1])
+        self._say(signals.cancelled_text(what, self._node, time.time(), reason, text), self._ranks)
 
     def _say(self, text: str, ranks: list[int]) -> None:
         """A line of slurmstepd's own, in the standard error of the first of these tasks."""
         if ranks:
-            self._send(step_tasks.say(self._tasks[ranks[0]], text))
+            self._srun.send(step_tasks.say(self._tasks[ranks[0]], text))
 
     def _kill_all(self) -> None:
         processes.send(_descendants(), signal.SIGKILL)
 
-    def _reap(self) -> None:
-        self._wakeup.read()
-        while True:
-            try:
-                pid, status, rusage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                break
-            if not pid:
-                break
-            for task in self._tasks.values():
-                if task.pid == pid:
-                    task.meter.reaped(rusage)
-                    self._task_process_ended(task, status)
-                elif task.epilog == pid:
-                    task.epilog = 0
-                    self._task_ended(task, task.status or 0)
-
-    def _task_process_ended(self, task: Task, status: int) -> None:
+    def _task_process_ended(self, task: Task, status: int, rusage: resource.struct_rusage) -> None:
+        task.meter.reaped(rusage)
         task.pid = 0
         task.status = status
         path = self._request.get("task_epilog")
         if path:
             cwd = self._request.get("current_working_directory") or "/"
             task.epilog = step_tasks.start_task_epilog(path, self._env[task.rank], self._user, cwd)
-        if not task.epilog:
+        if task.epilog:
+            self._loop.on_exit(task.epilog, lambda _status, _rusage: self._epilog_ended(task))
+        else:
             self._task_ended(task, status)
+
+    def _epilog_ended(self, task: Task) -> None:
+        task.epilog = 0
+        self._task_ended(task, task.status or 0)
 
     def _task_ended(self, task: Task, status: int) -> None:
         task.status = status
@@ -432,16 +342,15 @@ class StepProcess:
             self._read_output(task, output)
         self._give_credit()
         self._ended.append(task)
-        if not all(one.status is not None and not one.epilog for one in self._tasks.values()):
-            if len(self._ended) == 1:
-                # most often the others end in the same moment: srun tells of them in one line
-                self._after(EXITS_TOGETHER, self._tell_exits)
-        else:
+        if all(one.status is not None and not one.epilog for one in self._tasks.values()):
             self._tell_exits()
             # what the tasks left behind ends with the last of them
-            processes.kill_all(_descendants, self._reap)
-            self._after(DRAIN_PATIENCE, self._drop_outputs)
+            processes.kill_all(_descendants, self._loop.reap)
+            self._loop.after(DRAIN_PATIENCE, self._drop_outputs)
             self._maybe_finished()
+        elif len(self._ended) == 1:
+            # most often the others end in the same moment: srun tells of them in one line
+            self._loop.after(EXITS_TOGETHER, self._tell_exits)
 
     def _tell_exits(self) -> None:
         """Tell srun of the tasks that ended since it was last told, those that ended alike together."""
@@ -451,17 +360,17 @@ class StepProcess:
             alike.setdefault(task.status or 0, []).append(task.rank)
         self._ended.clear()
         for status, ranks in alike.items():
-            self._send(stepio.message(stepio.EXITED, {"status": status, "tasks": sorted(ranks)}))
+            self._srun.send(stepio.message(stepio.EXITED, {"status": status, "tasks": sorted(ranks)}))
         self._maybe_finished()
 
     def _drop_outputs(self) -> None:
         """Somebody outside the step holds a stream open: nothing of the step's can come from there any more."""
-        if self._paused:
-            self._after(DRAIN_PATIENCE, self._drop_outputs)
+        if self._srun.pressed:
+            self._loop.after(DRAIN_PATIENCE, self._drop_outputs)
             return
         for task in self._tasks.values():
             for output in list(task.outputs):
-                self._unwatch(output.fd)
+                self._loop.unwatch(output.fd)
                 task.outputs.remove(output)
         self._maybe_finished()
 
@@ -473,16 +382,16 @@ class StepProcess:
         if self._finishing:
             return
         self._finishing = True
-        if self._srun is None:
+        if not self._srun.connected:
             self._leave()
             return
-        self._send(stepio.message(stepio.FINISHED, {}))
         # srun hangs up when it has it all; one that was stopped is waited for as long as it has something to take
-        self._after(LEAVE_PATIENCE, self._leave_unless_sending)
+        self._srun.send(stepio.message(stepio.FINISHED, {}))
+        self._loop.after(LEAVE_PATIENCE, self._leave_unless_sending)
 
     def _leave_unless_sending(self) -> None:
-        if self._out:
-            self._after(LEAVE_PATIENCE, self._leave_unless_sending)
+        if self._srun.waiting:
+            self._loop.after(LEAVE_PATIENCE, self._leave_unless_sending)
         else:
             self._leave()
 
@@ -491,10 +400,9 @@ class StepProcess:
             return
         self._over = True
         tasks = [[rank, task.status or 0] for rank, task in self._tasks.items()]
-        used = [[rank, task.meter.usage()] for rank, task in self._tasks.items()]
-        self._report("step_ended", tasks=tasks, usage=used)
+        self._report("step_ended", tasks=tasks, usage=self._usage())
 
-    # --- the agent ---------------------------------------------------------------------------------------------------
+    # --- the agent and the clock -------------------------------------------------------------------------------------
 
     def _report(self, name: str, **fields: Any) -> None:
         self._agent.setblocking(True)
@@ -510,61 +418,47 @@ class StepProcess:
         except OSError:
             received = b""
         if not received:  # the agent is gone: nobody is left to end the step
-            self._unwatch(self._agent.fileno())
+            self._loop.unwatch(self._agent.fileno())
             self._kill_all()
             return
         *lines, self._agent_data = (self._agent_data + received).split(b"\n")
         for line in lines:
-            message = json.loads(line)
-            if int(message.get("signal", signal.SIGTERM)) in signals.ENDING:
-                self._send(stepio.message(stepio.ENDING, {}))
-            if "signal" in message:
-                self._signal(int(message["signal"]))
-            else:
-                self._terminate(message["terminate"], float(message["kill_wait"]))
+            self._obey(json.loads(line))
 
-    def _schedule_samples(self) -> None:
+    def _obey(self, message: Message) -> None:
+        ending = stepio.message(stepio.ENDING, {})
+        if "terminate" in message:
+            # srun's own line about it comes before slurmstepd's when the job is cancelled, behind it else
+            if not message["terminate"]:
+                self._srun.send(ending)
+            self._terminate(message["terminate"], float(message["kill_wait"]))
+            self._srun.send(ending)
+        else:
+            if int(message["signal"]) in signals.ENDING:
+                self._srun.send(ending)
+            self._signal(int(message["signal"]))
+
+    def _keep_time(self) -> None:
+        """The step's own time limit, and the samples of its usage."""
+        limit = self._request.get("time_limit")
+        kill_wait = float(self._launch["config"].get("kill_wait", 30))
+        if limit and limit != UNLIMITED:
+            self._loop.after(limit * 60, lambda: self._terminate("TIME LIMIT", kill_wait))
         interval = float(self._launch["config"].get("sample_interval", 30))
         schedule = usage.Schedule(time.monotonic(), interval)
-
-        def take() -> None:
-            for task in self._tasks.values():
-                if task.pid:
-                    task.meter.sample([task.pid, *_descendants(task.pid)])
-            self._report("usage", usage=[[rank, task.meter.usage()] for rank, task in self._tasks.items()])
-            schedule.taken(time.monotonic())
-            self._after(schedule.next_at - time.monotonic(), take)
-
         if schedule.next_at != float("inf"):
-            self._after(schedule.next_at - time.monotonic(), take)
+            self._loop.after(schedule.next_at - time.monotonic(), lambda: self._sample(schedule))
 
-    # --- the loop's own ----------------------------------------------------------------------------------------------
+    def _sample(self, schedule: usage.Schedule) -> None:
+        for task in self._tasks.values():
+            if task.pid:
+                task.meter.sample([task.pid, *_descendants(task.pid)])
+        self._report("usage", usage=self._usage())
+        schedule.taken(time.monotonic())
+        self._loop.after(schedule.next_at - time.monotonic(), lambda: self._sample(schedule))
 
-    def _watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
-        known = self._selector.get_map().get(fd)
-        if known is None:
-            self._selector.register(fd, events, callback)
-        elif known.events != events:
-            self._selector.modify(fd, events, callback)
-
-    def _unwatch(self, fd: int) -> None:
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(fd)
-
-    def _after(self, seconds: float, callback: Callable[[], None]) -> None:
-        self._timers.append((time.monotonic() + seconds, callback))
-
-    def _pause(self) -> float | None:
-        if not self._timers:
-            return None
-        return max(0.0, min(at for at, _ in self._timers) - time.monotonic())
-
-    def _run_timers(self) -> None:
-        now = time.monotonic()
-        due = [callback for at, callback in self._timers if at <= now]
-        self._timers = [timer for timer in self._timers if timer[0] > now]
-        for callback in due:
-            callback()
+    def _usage(self) -> list[list[Any]]:
+        return [[rank, task.meter.usage()] for rank, task in self._tasks.items()]
 
 
 def step_environment(layout: Sequence[Sequence[Any]]) -> dict[str, str]:
@@ -597,7 +491,7 @@ def _descendants(root: int = 0) -> list[int]:
 def run(message: Message, launched: Mapping[str, Any], user: User, agent: socket.socket) -> int:
     """In the forked process: be the step here. 0, or 1 when this process can't be set up."""
     _close_all_but(agent.fileno())
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)  # a signal to the whole step is for its tasks
     os.setsid()
     processes.adopt_orphans()

@@ -7,11 +7,12 @@ import errno
 import fcntl
 import os
 import pty
+import re
 import stat
 import struct
 import subprocess
 import termios
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,9 +21,10 @@ from slurm_compat.agent.launch import Program, User
 from slurm_compat.agent.streams import WRITE, CannotOpen, error_line
 from slurm_compat.agent.usage import Meter
 from slurm_compat.core import multiprog, patterns, stepio
+from slurm_compat.core.cpulist import cpu_numbers
 from slurm_compat.core.stepio import Lines
 
-NO_PROGRAM = 2  # exit code when there is nothing to run: ENOENT
+_INDICES = re.compile(r"gpu[^(]*\([^)]*IDX:([\d,-]+)\)")
 
 
 @dataclass
@@ -133,6 +135,18 @@ class Wiring:
             raise CannotOpen(which, path, problem) from None
 
 
+def with_step_gpus(launched: Mapping[str, Any], resources: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """The launch packet with each node's GPUs cut down to those the step has there: "gpu:a100:1(IDX:0)"."""
+    held = {entry[0]: str(entry[4]) for entry in resources if len(entry) > 4}
+    nodes = []
+    for node in launched["nodes"]:
+        if node["name"] in held and node.get("gpus"):
+            indices = {str(n) for part in _INDICES.findall(held[node["name"]]) for n in cpu_numbers(part)}
+            node = node | {"gpus": [gpu for gpu in node["gpus"] if str(gpu) in indices]}
+        nodes.append(node)
+    return {**launched, "nodes": nodes}
+
+
 def set_winsize(terminal: int, rows: int, columns: int) -> None:
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
@@ -188,7 +202,7 @@ class PrologFailed(Exception):
         self.lines = lines
 
 
-def run_task_prolog(path: str, env: dict[str, str], user: User, cwd: str) -> bytes:
+def run_task_prolog(path: str, env: dict[str, str], cwd: str) -> bytes:
     """Run it; its `export NAME=value` and `unset NAME` change `env`, what it prints is for the task's output."""
     try:
         done = subprocess.run(

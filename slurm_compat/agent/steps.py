@@ -15,6 +15,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
+from slurm_compat.agent import step_process
 from slurm_compat.agent.launch import User
 
 Message = dict[str, Any]
@@ -67,7 +68,7 @@ class Step:
 
     def _tell(self, message: Message) -> None:
         with contextlib.suppress(OSError):  # it has ended; its last report says so
-            self._sock.sendall(json.dumps(message).encode() + b"\n")
+            self._sock.sendall(json.dumps(message).encode() + b"\n", socket.MSG_NOSIGNAL)
 
     def close(self) -> None:
         self._sock.close()
@@ -78,8 +79,6 @@ def start(message: Message, launch: Mapping[str, Any], user: User) -> Step:
 
     Raises OSError when no process can be made.
     """
-    from slurm_compat.agent import step_process
-
     node = launch["nodes"][launch["rank"]]["name"]
     ranks = next(list(entry[1]) for entry in message["layout"] if entry[0] == node)
     ours, theirs = socket.socketpair()

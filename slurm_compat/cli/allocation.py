@@ -5,10 +5,10 @@ The connection is the allocation's life: whatever ends this process ends it too.
 
 from __future__ import annotations
 
+import os
 import selectors
 import signal
 import time
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -118,7 +118,7 @@ def allocate(
 ) -> Allocation:  # fmt: skip
     """Ask and wait. Raises CommandError when refused or revoked, Interrupted when a signal came first."""
     stream = ctx.connect().events(
-        "allocate", request=request, environment=environment, key=uuid.uuid4().hex, detached=detached
+        "allocate", request=request, environment=environment, key=os.urandom(16).hex(), detached=detached
     )
     waiting = _Waiting(ctx, words, quiet, request.immediate)
     events = iter(stream)
@@ -150,8 +150,8 @@ def allocate(
                 info(ctx, quiet, "Job has been cancelled")
                 raise _refused(ctx, words, SlurmError(errors.ALREADY_DONE))
     except SlurmError as problem:
-        if problem.number == errors.INVALID_PARTITION_NAME and request.partition:
-            ctx.error(f"invalid partition specified: {request.partition}")
+        for note in problem.notes:
+            ctx.error(note)
         if problem.number == errors.CAN_NOT_START_IMMEDIATELY and request.immediate is not None:
             if request.immediate > AT_ONCE_OR_NEVER:
                 raise CommandError(f"{ctx.command}: error: {words.too_late}") from None

@@ -163,8 +163,6 @@ def _nodelist(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:
         raise fatal(command, "Invalid node list specified") from None
     if arbitrary and request.tasks is None:
         request.tasks = len(names)
-    if request.minimum_nodes is None:
-        request.minimum_nodes = len(set(names))  # the most stays open: the tasks may need more nodes than are named
 
 
 def _names_in(path: str) -> list[str]:
@@ -248,6 +246,8 @@ def _tres_of(text: str) -> dict[str, str]:
 def _shape(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:
     request = parsed.request
     least, tasks = request.minimum_nodes, request.tasks
+    if least is None and request.required_nodes:
+        least = len(set(hostlist.expand(request.required_nodes)))
     if request.distribution.startswith("plane") and (tasks or 1) < (least or 1):
         raise CommandError(f"{command}: error: Too few processes for the requested {{plane,node}} distribution")
     if least is not None and "tasks" in _set(request) and tasks is not None and tasks < least:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from slurm_compat.cli import where
-from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.errors import CONNECT_FAILURE, TIMED_OUT, ZERO_BYTES, SlurmError
 from slurm_compat.core.wire import BadFrame, frame, read_frame
 
 CALL_TIMEOUT = 60.0  # seconds without a byte before the controller counts as down
+CONNECT_WAIT = 10.0  # seconds in which a controller that is not there may come back, as Slurm's commands wait for it
+CONNECT_EVERY = 0.1  # seconds between attempts
 
 
-class ControllerDown(Exception):
-    """Nobody answers. The text is what Slurm's commands print then."""
+class ControllerDown(SlurmError):
+    """Nobody answers. To commands an error like any the controller gives, so that each words it as Slurm's does."""
+
+    def __init__(self, number: int = CONNECT_FAILURE) -> None:
+        super().__init__(number)
 
 
 class Connection:
@@ -39,15 +45,15 @@ class Connection:
         try:
             self._sock.sendall(frame({"call": name, "args": args}))
         except OSError as problem:
-            raise ControllerDown(_down(problem.strerror)) from None
+            raise ControllerDown(_lost(problem)) from None
 
     def _next(self) -> dict[str, Any]:
         try:
             message = read_frame(self._recv_exactly)
         except (OSError, BadFrame) as problem:
-            raise ControllerDown(_down(str(problem))) from None
+            raise ControllerDown(_lost(problem)) from None
         if message is None:
-            raise ControllerDown(_down("Unexpected message received"))
+            raise ControllerDown(ZERO_BYTES)
         if "error" in message:
             raise SlurmError(*message["error"])
         answer: dict[str, Any] = message
@@ -95,27 +101,33 @@ class Events:
         self._connection.close()
 
 
-def _down(detail: str | None) -> str:
-    return f"Unable to contact slurm controller (connect failure): {detail}"
+def _lost(problem: OSError | BadFrame) -> int:
+    """What Slurm's commands say of a connection that broke after it was made."""
+    return TIMED_OUT if isinstance(problem, TimeoutError) else ZERO_BYTES
 
 
-def connector(env: Mapping[str, str]) -> Callable[[], Connection]:
+def connector(env: Mapping[str, str], wait: float = CONNECT_WAIT) -> Callable[[], Connection]:
     """How this environment's controller is reached; for Context.connect."""
 
     def connect() -> Connection:
         place = where.controller_socket(env)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.settimeout(CALL_TIMEOUT)
-        try:
-            connect_unix(sock, place.path)
-        except (FileNotFoundError, ConnectionRefusedError) as problem:
-            if not place.private:
-                raise ControllerDown(_down(problem.strerror)) from None
-            where.start_private_cluster(place, env)
-            connect_unix(sock, place.path)
-        except OSError as problem:
-            raise ControllerDown(_down(problem.strerror)) from None
-        return Connection(sock)
+        deadline = time.monotonic() + wait
+        while True:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.settimeout(CALL_TIMEOUT)
+            try:
+                connect_unix(sock, place.path)
+                return Connection(sock)
+            except (FileNotFoundError, ConnectionRefusedError):
+                sock.close()
+                if time.monotonic() > deadline:
+                    raise ControllerDown from None
+                if place.private:
+                    where.start_private_cluster(place, env)
+                else:
+                    time.sleep(CONNECT_EVERY)  # it is being restarted, perhaps
+            except OSError:
+                raise ControllerDown from None
 
     return connect
 

@@ -25,12 +25,17 @@ COMMANDS: dict[str, tuple[str, bool]] = {
     "salloc": ("slurm_compat.cli.salloc", False),
 }
 
+# commands that a vanished working directory stops at once, with this code; salloc goes on where --chdir says
+NEED_A_FOLDER = {"sbatch": 255, "srun": 255, "salloc": 0}
+
 
 def run(ctx: Context) -> int:
     """The command's exit code; what it printed went to ctx's streams."""
-    from slurm_compat.cli.controller import ControllerDown
-
     module, _ = COMMANDS[ctx.command]
+    if not ctx.cwd and ctx.command in NEED_A_FOLDER:
+        ctx.error("getcwd failed: No such file or directory")
+        if code := NEED_A_FOLDER[ctx.command]:
+            return code
     try:
         code: int = importlib.import_module(module).main(ctx)
     except CommandError as problem:
@@ -42,15 +47,12 @@ def run(ctx: Context) -> int:
             ctx.error(note)
         ctx.error(problem.text)
         return 1
-    except ControllerDown as problem:
-        ctx.error(str(problem))
-        return 1
     return code
 
 
-def context_of_process(argv: list[str]) -> Context:
-    """The context that this very process is."""
-    from slurm_compat.cli.controller import connector
+def context_of_process(argv: list[str], env: dict[str, str] | None = None) -> Context:
+    """The context that this very process is. `env`: its environment, where the caller has it at hand."""
+    from slurm_compat.cli.controller import CONNECT_WAIT, connector
 
     # one that the caller closed is None: what would go there goes nowhere, as in a C program
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
@@ -63,10 +65,13 @@ def context_of_process(argv: list[str]) -> Context:
         cwd = os.getcwd()
     except OSError:
         cwd = ""
-    env = dict(os.environ)
+    if env is None:
+        env = dict(os.environ)
+    # who asks whether it is there wants to know now
+    wait = 0.0 if argv[:2] == ["scontrol", "ping"] else CONNECT_WAIT
     return Context(
         argv=argv, env=env, cwd=cwd, stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr,
-        connect=connector(env), now=time.time, uid=os.getuid(), gid=os.getgid(), sid=os.getsid(0),
+        connect=connector(env, wait), now=time.time, uid=os.getuid(), gid=os.getgid(), sid=os.getsid(0),
     )  # fmt: skip
 
 
@@ -87,6 +92,7 @@ def run_to_end(ctx: Context) -> int:
         if ctx.env.get("SLURM_COMPAT_TRACE"):
             raise
         ctx.error(f"internal error: {type(problem).__name__}: {problem} (SLURM_COMPAT_TRACE=1 shows where)")
+        ctx.stderr.flush()
         code = 1
     return code
 

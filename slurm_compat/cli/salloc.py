@@ -13,13 +13,13 @@ from typing import Any
 
 import msgspec
 
-from slurm_compat.cli import allocation, batchopts, srun_environment
+from slurm_compat.cli import allocation, batchopts, help, jobenv, srun_environment, where
 from slurm_compat.cli.allocation import Allocation, Interrupted, SallocWords, info
 from slurm_compat.cli.batchopts import Parsed
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.controller import ControllerDown
 from slurm_compat.cli.signalpipe import SignalPipe, caught
-from slurm_compat.core.errors import CannotCarry, CommandError, SlurmError
+from slurm_compat.core.errors import NO_WORKING_DIRECTORY, TEXT, CannotCarry, CommandError, SlurmError
 from slurm_compat.core.model import JobRequest
 
 CAUGHT = (
@@ -32,6 +32,8 @@ DEFAULT_NAME = "interactive"
 
 def main(ctx: Context) -> int:
     parsed = batchopts.parse("salloc", ctx.argv[1:], ctx.env, uid=ctx.uid, now=ctx.now(), cwd=ctx.cwd, warn=ctx.err)
+    if (told := help.answer(ctx, parsed)) is not None:
+        return told
     attrs = parsed.attrs
     quiet = bool(attrs.get("quiet"))
     argv = list(parsed.rest)
@@ -43,11 +45,13 @@ def main(ctx: Context) -> int:
         except OSError as problem:
             raise CommandError(f"salloc: error: chdir({parsed.texts['chdir']}): {problem.strerror}") from None
     request = _completed(ctx, parsed, argv)
+    if not request.current_working_directory:
+        raise CommandError(f"salloc: error: Job submit/allocate failed: {TEXT[NO_WORKING_DIRECTORY]}")
     detached = bool(attrs.get("no_shell"))
     with caught(CAUGHT) as signals:
         try:
             granted = allocation.allocate(
-                ctx, request, srun_environment.block(ctx.env), SallocWords, signals, quiet=quiet, detached=detached
+                ctx, request, jobenv.block(ctx.env), SallocWords, signals, quiet=quiet, detached=detached
             )
         except Interrupted as interrupted:
             info(ctx, quiet, "Job aborted due to signal")
@@ -71,7 +75,7 @@ def _completed(ctx: Context, parsed: Parsed, argv: list[str]) -> JobRequest:
         submit_line=" ".join(ctx.argv),
         argv=argv,
         allocating_node=socket.gethostname(),
-        allocating_sid=os.getsid(0),
+        allocating_sid=ctx.sid,
     )
 
 
@@ -112,7 +116,7 @@ class _Command:
     def _environment(self) -> dict[str, str]:
         ctx, request = self._ctx, self._request
         job = self._granted.job
-        env = dict(ctx.env)
+        env = dict(ctx.env) | jobenv.MPI_LAUNCHERS
         env |= srun_environment.of_submitter(request.current_working_directory, request.allocating_node)
         env |= srun_environment.of_request(request)
         env |= srun_environment.of_allocation(job, tasks_by_node(job, request))
@@ -120,7 +124,7 @@ class _Command:
             env["SLURM_NTASKS"] = env["SLURM_NPROCS"] = str(request.tasks)
         if request.distribution:
             env |= srun_environment.distribution(request, request.tasks or 1, int(job["node_count"]), alone=False)
-        if file := cluster_file(ctx.env):
+        if file := where.cluster_file(ctx.env):
             env["SLURM_CONF"] = file
         return env
 
@@ -203,9 +207,9 @@ class _Command:
         self._given_back = True
         try:
             self._ctx.controller.call("complete_allocation", job_id=self._granted.job_id, exit_code=status)
-        except (SlurmError, ControllerDown) as problem:
-            if not isinstance(problem, SlurmError):
-                self._ctx.error(str(problem))
+        except SlurmError as problem:
+            if isinstance(problem, ControllerDown):
+                self._ctx.error(problem.text)
 
 
 def tasks_by_node(job: Mapping[str, Any], request: JobRequest) -> list[int]:
@@ -222,12 +226,6 @@ def tasks_by_node(job: Mapping[str, Any], request: JobRequest) -> list[int]:
         counts.append(1 + more)
         left -= more
     return counts
-
-
-def cluster_file(env: Mapping[str, str]) -> str:
-    from slurm_compat.cli import where
-
-    return where.cluster_file(env)
 
 
 def _shell(env: Mapping[str, str]) -> str:

@@ -44,9 +44,6 @@ def main(ctx: Context) -> int:
         prefix = "" if problem.number in UNPREFIXED else "Batch job submission failed: "
         ctx.error(prefix + problem.text)
         code = error_code(ctx)
-    except ControllerDown as problem:
-        ctx.error(f"Batch job submission failed: {problem}")
-        code = error_code(ctx)
     return code
 
 
@@ -231,10 +228,7 @@ def call_once(ctx: Context, **args: Any) -> dict[str, Any]:
             return controller.call("submit", key=key, **args)
         except ControllerDown:
             time.sleep(pause)
-        try:
-            controller = ctx._controller = ctx.connect()
-        except ControllerDown:
-            continue
+        controller = ctx._controller = ctx.connect()  # waits for one that is being restarted
     return controller.call("submit", key=key, **args)
 
 

@@ -16,10 +16,21 @@ from slurm_compat import SLURM_VERSION
 from slurm_compat.cli import scontrol_show as show
 from slurm_compat.cli import scontrol_update as update
 from slurm_compat.cli.context import Context
+from slurm_compat.cli.controller import ControllerDown
+from slurm_compat.cli.scontrol_create import create, delete
+from slurm_compat.cli.where import controller_host
 from slurm_compat.core import errors, hostlist, jobid, timefmt
 from slurm_compat.core.errors import BadValue, CommandError, SlurmError
 
 MAX_LINE = 64 * 1024  # characters of an interactive line
+
+
+LOAD_ERRORS = {
+    "nodes": "slurm_load_node error: ",
+    "partitions": "slurm_load_partitions error: ",
+    "reservations": "slurm_load_reservations error: ",
+    "licenses": "slurm_load_licenses error: ",
+}
 
 
 @dataclass
@@ -38,7 +49,13 @@ class Session:
         return self.ctx.env.get("SLURM_TIME_FORMAT", "standard")
 
     def rows(self, call: str, fields: list[str], **args: Any) -> list[dict[str, Any]]:
-        return [dict(zip(fields, row, strict=True)) for row in self.ctx.controller.rows(call, fields, **args)]
+        """Rows of a list; a refusal of those in LOAD_ERRORS ends the command in Slurm's words for that list."""
+        try:
+            return [dict(zip(fields, row, strict=True)) for row in self.ctx.controller.rows(call, fields, **args)]
+        except SlurmError as problem:
+            if call in LOAD_ERRORS:
+                raise CommandError(f"{LOAD_ERRORS[call]}{problem.text}") from None
+            raise
 
     def fail(self, *lines: str) -> bool:
         for line in lines:
@@ -101,7 +118,7 @@ def show_step(session: Session, words: list[str]) -> bool:
     try:
         rows = session.rows("steps", show.STEP_NEEDS, job_ids=job_ids)
     except SlurmError as problem:
-        failure = f"scontrol_print_step: slurm_get_job_steps({words[0] if words else ''}) failed: {problem.text}"
+        failure = f"scontrol_print_step: slurm_get_job_steps({words[0] if words else '(null)'}) failed: {problem.text}"
         return session.fail(f"scontrol: error: {failure}")
     rows = [row for row in rows if not step_id or row["step_id"] == step_id]
     for row in rows:
@@ -174,8 +191,12 @@ def show_license(session: Session, words: list[str]) -> bool:
 
 
 def show_config(session: Session, words: list[str]) -> bool:
+    try:
+        pairs = session.ctx.controller.call("config")["pairs"]
+    except SlurmError as problem:
+        return session.fail(f"slurm_load_ctl_conf error:{problem.text}")
     session.ctx.out(f"Configuration data as of {timefmt.clock(int(session.ctx.now()), session.time_format)}")
-    for key, value in session.ctx.controller.call("config")["pairs"]:
+    for key, value in pairs:
         session.ctx.out(f"{key:<23} = {value}")
     session.ctx.out("")
     return ping(session, [])
@@ -185,7 +206,7 @@ def show_hostnames(session: Session, words: list[str]) -> bool:
     text = words[0] if words else session.ctx.env.get("SLURM_NODELIST", "")
     if not words and not text:
         session.ctx.error("host list is empty")
-        return False
+        return True
     for name in _hosts(session, text) or ():
         session.ctx.out(name)
     return True  # Slurm counts what is no host list as done, too
@@ -303,12 +324,16 @@ def _outside_brackets(text: str) -> list[str]:
 def _on_jobs(session: Session, words: list[str], call: str, also: str = "", **args: Any) -> bool:
     """Make a call on jobs and word what was refused; `also`: a second line Slurm prints after each."""
     targets = _targets(session, words)
-    result = session.ctx.controller.call(call, targets=targets, **args)
-    for target, _, text in result["errors"]:
+    try:
+        refused = session.ctx.controller.call(call, targets=targets, **args)["errors"]
+    except ControllerDown:
+        # what Slurm's scontrol makes of no answer to these
+        refused = [(target, 0, errors.TEXT[errors.UNEXPECTED_MESSAGE]) for target in targets]
+    for target, _, text in refused:
         session.fail(f"{text} for job {target}")
         if also:
             session.fail(f"{also}:{text}")
-    return not result["errors"]
+    return not refused
 
 
 def hold(session: Session, words: list[str]) -> bool:
@@ -401,6 +426,8 @@ def _subject(words: list[str]) -> tuple[str, str, list[str]]:
 
 def _update_job(session: Session, name: str, words: list[str]) -> bool:
     changes = update.changes(words, update.JOB_KEYS, session.ctx.now(), update.bad_job_value)
+    if "." in name:  # a step is updated as StepId
+        return session.fail(f"{errors.TEXT[errors.INVALID_JOB_ID]} for job {name}")
     if changes.pop("user_id", None) is not None or not changes:
         return session.fail("No changes specified")
     return _on_jobs(session, [name], "update_job", changes=changes)
@@ -419,7 +446,10 @@ def _update_step(session: Session, name: str, words: list[str]) -> bool:
     changes = update.changes(words, keys, session.ctx.now(), update.bad_job_value)
     if not changes:
         return session.fail("No changes specified")
-    return _on_jobs(session, [name], "update_job", changes=changes)
+    result = session.ctx.controller.call("update_job", targets=[name], changes=changes)
+    for _, _, text in result["errors"]:
+        session.fail(f"slurm_update error: {text}")
+    return not result["errors"]
 
 
 def _update_node(session: Session, name: str, words: list[str]) -> bool:
@@ -444,37 +474,17 @@ def _update_partition(session: Session, name: str, words: list[str]) -> bool:
     return True
 
 
-def create(session: Session, words: list[str]) -> bool:
-    what = words[0].partition("=")[0].lower()
-    if what.startswith("part"):
-        return session.fail(
-            "Error creating the partition: Requested operation not supported on this system"
-            " (add it to the cluster file, then scontrol reconfigure)"
-        )
-    return session.fail(
-        "Error creating the reservation: Requested operation not supported on this system"
-        " (reservations are not kept by this cluster yet)"
-    )
-
-
-def delete(session: Session, words: list[str]) -> bool:
-    kind = "partition" if words[0].lower().startswith("part") else "reservation"
-    return session.fail(
-        f"delete_{kind} {words[0]}: Requested operation not supported on this system"
-        + (" (remove it from the cluster file, then scontrol reconfigure)" if kind == "partition" else "")
-    )
-
-
 # -- the rest ---------------------------------------------------------------------------------------------------------
 
 
 def ping(session: Session, words: list[str]) -> bool:
-    from slurm_compat.cli.controller import ControllerDown
-
     try:
         answer = session.ctx.controller.call("ping")
     except ControllerDown:
-        session.ctx.out("Slurmctld(primary) at (unknown) is DOWN")
+        host = controller_host(session.ctx.env) or os.uname().nodename.partition(".")[0]
+        session.ctx.out(f"Slurmctld(primary) at {host} is DOWN")
+        stars = "*" * 41
+        session.ctx.out(f"{stars}\n** RESTORE SLURMCTLD DAEMON TO SERVICE **\n{stars}")
         return False
     session.ctx.out(f"Slurmctld(primary) at {answer['hostname']} is UP")
     return True
@@ -583,7 +593,7 @@ def shutdown(session: Session, words: list[str]) -> bool:
     try:
         session.ctx.controller.call("shutdown")
     except SlurmError as problem:
-        return session.fail(f"slurm_shutdown error: {problem.text}")
+        return session.fail(f"slurm_shutdown error:{problem.text}")
     return True
 
 
@@ -622,8 +632,8 @@ VERBS: dict[str, Verb] = {
     "cancel_reboot": Verb(3, 1, 1, refused("cancel_reboot", "no reboot is ever pending: nodes are not rebooted here")),
     "cluster": Verb(2, 0, 1, refused("cluster", "there is one cluster; SLURM_CONF names another's file")),
     "completing": Verb(2, 0, 0, completing),
-    "create": Verb(2, 1, None, create),
-    "delete": Verb(3, 1, None, delete),
+    "create": Verb(2, 0, None, create),
+    "delete": Verb(3, 0, None, delete),
     "details": Verb(3, 0, 0, option_verb(details=1)),
     "errnumstr": Verb(2, 1, 1, errnumstr),
     "exit": Verb(1, 0, 0, option_verb(over=True)),
@@ -698,6 +708,8 @@ def interactive(session: Session) -> bool:
         if not line:
             session.ctx.out("")
             break
+        if not session.ctx.stdin.isatty():
+            session.ctx.out(line.rstrip("\n"))  # as readline shows what it reads where no terminal does
         try:
             words = shlex.split(line, comments=True)
         except ValueError:

@@ -32,8 +32,8 @@ OPTIONS = (
 # verbs with more to say than their name does
 WORDS = {
     "completing": "jobs that are completing, and their nodes",
-    "create": "partition or reservation: refused, the cluster file has them",
-    "delete": "partition or reservation: refused, the cluster file has them",
+    "create": "PartitionName=… KEY=VALUE…: a partition until the controller ends (reservations are refused)",
+    "delete": "PartitionName=…",
     "errnumstr": "NUMBER: the text of a Slurm error",
     "hold": "JOBS…: keep pending jobs from starting",
     "listpids": "[JOB[.STEP]]: processes of steps on this node",

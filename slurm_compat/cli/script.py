@@ -53,7 +53,8 @@ def read(name: str, cwd: str, env: Mapping[str, str]) -> Script:
         real = os.path.join(cwd, path)
         body = b"" if stat.S_ISDIR(os.stat(real).st_mode) else _bytes_of(real)
     except OSError:
-        raise problem(f"Unable to open file {name}") from None
+        # a bare name that was found and can't be read is named as it was found
+        raise problem(f"Unable to open file {real if '/' not in name and os.path.exists(real) else name}") from None
     return Script(checked(body), os.path.basename(name), path, name)
 
 
@@ -66,7 +67,7 @@ def checked(body: bytes) -> bytes:
     """The script, or a CommandError with the reason why it can't be one."""
     if not body:
         raise problem("Batch script is empty!")
-    if not body.strip():
+    if not body.partition(b"\0")[0].strip():  # to sbatch a text ends at its first NUL here
         raise problem("Batch script contains only whitespace!")
     if not body.startswith(b"#!"):
         raise problem(*NO_INTERPRETER)

@@ -15,7 +15,7 @@ from slurm_compat.cli.context import Context
 from slurm_compat.cli.optiontable import OPERAND, OPTIONAL, REQUIRED, Opt, help_lines, parsed
 from slurm_compat.cli.sinfo_groups import STATES, Group, Node, grouped, state_filter
 from slurm_compat.core import columns, hostlist, nodestates, timefmt
-from slurm_compat.core.errors import BadValue, CommandError
+from slurm_compat.core.errors import BadValue, CommandError, SlurmError
 
 OPTIONS = (
     #    long            short or key      argument   help
@@ -317,10 +317,13 @@ def load(
     ]
     node_fields = ["name", "state", "state_flags", "reason", *(key for column in shown for key in column.nodes)]
     partition_fields, node_fields = list(dict.fromkeys(partition_fields)), list(dict.fromkeys(node_fields))
-    partitions = [
-        dict(zip(partition_fields, row, strict=True)) for row in ctx.controller.rows("partitions", partition_fields)
-    ]
-    nodes = {row[0]: dict(zip(node_fields, row, strict=True)) for row in ctx.controller.rows("nodes", node_fields)}
+    try:
+        partitions = [
+            dict(zip(partition_fields, row, strict=True)) for row in ctx.controller.rows("partitions", partition_fields)
+        ]
+        nodes = {row[0]: dict(zip(node_fields, row, strict=True)) for row in ctx.controller.rows("nodes", node_fields)}
+    except SlurmError as problem:
+        raise CommandError(f"slurm_load_partitions: {problem.text}") from None
     if asked.partitions is not None:
         partitions = [partition for partition in partitions if partition["name"] in asked.partitions]
     elif "a" not in asked.flags and ctx.uid != 0:

@@ -15,7 +15,6 @@ from slurm_compat.cli import squeue_columns as c
 from slurm_compat.cli import squeue_filter, squeue_options, squeue_sort
 from slurm_compat.cli.clusters import own_cluster, require_own_cluster
 from slurm_compat.cli.context import Context
-from slurm_compat.cli.controller import ControllerDown
 from slurm_compat.cli.squeue_options import Asked
 from slurm_compat.cli.squeue_values import Settings, bitstr_len
 from slurm_compat.core import columns, states, taskids
@@ -50,10 +49,10 @@ def main(ctx: Context) -> int:
         return 0
     try:
         return _show(ctx, asked)
-    except (SlurmError, ControllerDown) as problem:
+    except SlurmError as problem:
         what = "slurm_get_job_steps error" if "s" in asked.flags else "slurm_load_jobs error"
         ctx.stdout.flush()
-        ctx.err(f"{what}: {problem.text if isinstance(problem, SlurmError) else problem}")
+        ctx.err(f"{what}: {problem.text}")
         return 1
 
 

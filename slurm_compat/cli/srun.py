@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
-import socket
-import subprocess
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from slurm_compat.cli import allocation, batchopts, srun_environment, srun_request, srun_streams, terminal
+from slurm_compat.cli import (
+    allocation,
+    batchopts,
+    help,
+    jobenv,
+    srun_environment,
+    srun_request,
+    srun_streams,
+    terminal,
+    where,
+)
 from slurm_compat.cli.allocation import Allocation, Interrupted, SrunWords, info
 from slurm_compat.cli.batchopts import Parsed
+from slurm_compat.cli.caller import this_process
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.signalpipe import SignalPipe, caught
 from slurm_compat.cli.srun_listener import Listener
@@ -23,6 +31,7 @@ from slurm_compat.cli.srun_step import NotCreated, Options, StepRun
 from slurm_compat.core import errors, jobid, multiprog, states
 from slurm_compat.core.errors import BadValue, CannotCarry, CommandError, SlurmError
 from slurm_compat.core.model import JobRequest, StepRequest
+from slurm_compat.core.optionvalues import RLIMITS
 
 Job = Mapping[str, Any]
 
@@ -39,6 +48,8 @@ JOB_FIELDS = [
 
 def main(ctx: Context) -> int:
     parsed = batchopts.parse("srun", ctx.argv[1:], ctx.env, uid=ctx.uid, now=ctx.now(), cwd=ctx.cwd, warn=ctx.err)
+    if (told := help.answer(ctx, parsed)) is not None:
+        return told
     attrs = parsed.attrs
     if attrs.get("mpi") == "list":
         for line in srun_request.mpi_list():
@@ -68,34 +79,20 @@ def _refuse(parsed: Parsed) -> None:
         raise CannotCarry("srun", "a heterogeneous step", "start one srun for each component, in the background with &")
     if parsed.attrs.get("pty_fd"):
         raise CannotCarry("srun", "--pty=descriptor", "redirect the descriptor to standard input and use --pty")
-    if parsed.attrs.get("external_launcher"):
-        raise CannotCarry("srun", "--external-launcher", "start the program with srun itself")
 
 
 def _completed(ctx: Context, parsed: Parsed) -> JobRequest:
     """The request with what it takes from this process."""
-    request = parsed.request
-    umask = os.umask(0)
-    os.umask(umask)
+    caller = this_process(ctx.cwd, ctx.env, parsed.attrs.get("propagate", RLIMITS))
     return msgspec.structs.replace(
-        request,
-        umask=umask,
-        rlimits=_limits(parsed.attrs.get("propagate")),
+        parsed.request,
+        umask=caller.umask,
+        rlimits=caller.rlimits,
         submit_line=" ".join(ctx.argv),
         argv=list(parsed.rest),
-        allocating_node=socket.gethostname(),
-        allocating_sid=os.getsid(0),
+        allocating_node=caller.host,
+        allocating_sid=ctx.sid,
     )
-
-
-def _limits(names: Any) -> dict[str, int]:
-    from slurm_compat.core.optionvalues import RLIMITS
-
-    found = {}
-    for name in RLIMITS if names is None else names:
-        soft, _ = resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))
-        found[name] = -1 if soft == resource.RLIM_INFINITY else soft
-    return found
 
 
 def _job_of(ctx: Context, text: str) -> dict[str, Any]:
@@ -133,7 +130,7 @@ def _alone(ctx: Context, request: JobRequest, attrs: Mapping[str, Any], argv: li
     quiet = bool(attrs.get("quiet"))
     wanted = msgspec.structs.replace(request, name=request.name or os.path.basename(argv[0]))
     try:
-        granted = allocation.allocate(ctx, wanted, srun_environment.block(ctx.env), SrunWords, signals, quiet=quiet)
+        granted = allocation.allocate(ctx, wanted, jobenv.block(ctx.env), SrunWords, signals, quiet=quiet)
     except Interrupted as interrupted:
         if interrupted.number == signal.SIGINT:
             info(ctx, quiet, f"Force Terminated JobId={interrupted.job_id}")
@@ -185,9 +182,12 @@ class _Srun:
             step, name=self._step_name(), mpi=str(attrs.get("mpi") or "none"),
             winsize=terminal.size() if step.pty else None, srun_pid=os.getpid(), srun_host=request.allocating_node,
         )  # fmt: skip
+        if attrs.get("external_launcher"):
+            # mpirun's daemons: they share what the job has with the steps beside them
+            step = msgspec.structs.replace(step, overlap=True)
         self._listener = Listener(self._ctx.env)
         step = msgspec.structs.replace(
-            step, environment=srun_environment.block(self._environment(step)), srun_ports=[self._listener.port]
+            step, environment=jobenv.block(self._environment(step)), srun_ports=[self._listener.port]
         )
         return self._run(step, stdin, outputs)
 
@@ -195,7 +195,7 @@ class _Srun:
         assert self._listener is not None
         options = self._options()
         run = StepRun(
-            self._ctx, int(self._job["job_id"]), self._job, step, options, outputs, stdin, self._listener,
+            self._ctx, self._job, step, options, outputs, stdin, self._listener,
             self._signals, self._own,
         )  # fmt: skip
         self._helper("prolog")
@@ -204,7 +204,6 @@ class _Srun:
             with raw:
                 code = run.run()
         except NotCreated:
-            self._listener.stop()
             return 1
         finally:
             self.status = run.status
@@ -263,11 +262,10 @@ class _Srun:
     def _environment(self, step: StepRequest) -> dict[str, str]:
         assert self._listener is not None
         ctx, request, attrs = self._ctx, self._request, self._attrs
-        export = request.export
-        env = srun_environment.exported(ctx.env, export)
-        if export and export != "ALL":
-            env["SLURM_EXPORT_ENV"] = export
-        env |= srun_environment.of_request(request)
+        env = jobenv.exported(ctx.env, request.export or None, ctx.error)
+        if request.export and request.export.upper() != "ALL":
+            env["SLURM_EXPORT_ENV"] = request.export
+        env |= jobenv.MPI_LAUNCHERS | srun_environment.of_request(request)
         env |= srun_environment.distribution(
             request, step.tasks or 1, step.minimum_nodes or 1, alone=self._own is not None
         )
@@ -275,6 +273,8 @@ class _Srun:
         of_job = srun_environment.of_allocation(self._job, tasks_per_node)
         if self._own is not None:
             env |= srun_environment.of_submitter(ctx.cwd, request.allocating_node) | of_job
+            if file := where.cluster_file(ctx.env):
+                env["SLURM_CONF"] = file
         else:
             env = of_job | env
         if "SLURM_JOB_NAME" not in ctx.env and self._own is None:
@@ -291,6 +291,7 @@ class _Srun:
         if not path or path == "none":
             return
         try:
-            subprocess.run([str(path)], env=dict(self._ctx.env), check=False)
+            pid = os.posix_spawnp(str(path), [str(path)], dict(self._ctx.env))
+            os.waitpid(pid, 0)
         except OSError as problem:
             self._ctx.error(f"can't execute {which} {path}: {problem.strerror}")

@@ -14,8 +14,6 @@ from slurm_compat.core.model import JobRequest
 Job = Mapping[str, Any]
 Environment = dict[str, str]
 
-ALWAYS = ("SLURM_", "SPANK_")  # variables that --export can't hold back
-
 
 def fold(numbers: Iterable[int]) -> str:
     """Numbers by node: [4, 4, 2] is "4(x2),2"."""
@@ -26,41 +24,6 @@ def fold(numbers: Iterable[int]) -> str:
         else:
             runs.append([number, 1])
     return ",".join(f"{number}(x{times})" if times > 1 else str(number) for number, times in runs)
-
-
-def exported(env: Mapping[str, str], export: str) -> Environment:
-    """What --export lets through: "ALL" or nothing, "NONE" and "NIL", names and NAME=value by comma."""
-    words = _export_words(export)
-    if not words or words == ["ALL"]:
-        return dict(env)
-    everything = "ALL" in words
-    out = {name: value for name, value in env.items() if everything or name.startswith(ALWAYS)}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if equals:
-            out[name] = value
-        elif name in env and name not in ("ALL", "NONE", "NIL"):
-            out[name] = env[name]
-    return out
-
-
-def _export_words(export: str) -> list[str]:
-    """Cut at commas that are not within quotes; the quotes vanish."""
-    words, word, quote = [], "", ""
-    for letter in export:
-        if quote:
-            if letter == quote:
-                quote = ""
-            else:
-                word += letter
-        elif letter in "'\"":
-            quote = letter
-        elif letter == ",":
-            words.append(word)
-            word = ""
-        else:
-            word += letter
-    return [one for one in [*words, word] if one]
 
 
 def of_request(request: JobRequest) -> Environment:
@@ -149,8 +112,3 @@ def distribution(request: JobRequest, tasks: int, nodes: int, alone: bool) -> En
     if alone and request.memory_per_node is None and request.memory_per_cpu is None:
         return {}
     return {"SLURM_DISTRIBUTION": "cyclic" if tasks <= nodes else "block"}
-
-
-def block(env: Mapping[str, str]) -> bytes:
-    """NUL between entries."""
-    return "\0".join(f"{name}={value}" for name, value in env.items()).encode("utf-8", "surrogateescape")

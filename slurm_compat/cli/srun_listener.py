@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import hmac
 import os
-import secrets
-import shutil
 import socket
-import tempfile
 from collections.abc import Mapping
 
 from slurm_compat.core import stepio
 
 LOOPBACK = "127.0.0.1"
+TEMPORARY = "/tmp"
 
 
 class Listener:
     """Listens until `stop`. `secret` is what an agent must show in its first frame."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self.secret = secrets.token_hex(16)
+        self.secret = os.urandom(16).hex()
         # inside a pod its own address; on a login node the one a site says its pods can reach; else this machine alone
         self.host = env.get("SLURM_COMPAT_SRUN_HOST") or env.get("SLURM_COMPAT_POD_IP") or LOOPBACK
         self.sockets: list[socket.socket] = []
@@ -30,9 +27,11 @@ class Listener:
         self.port = self._listen_tcp("" if env.get("SLURM_COMPAT_SRUN_HOST") else self.host)
 
     def _listen_unix(self, runtime: str) -> None:
-        where = runtime if os.path.isdir(runtime) and os.access(runtime, os.W_OK) else None
+        where = runtime if os.path.isdir(runtime) and os.access(runtime, os.W_OK) else TEMPORARY
         try:
-            self._folder = tempfile.mkdtemp(prefix="srun-", dir=where)  # mode 0700
+            folder = f"{where}/srun-{os.urandom(8).hex()}"
+            os.mkdir(folder, 0o700)
+            self._folder = folder
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             sock.bind(f"{self._folder}/io")
         except OSError:  # no such folder, a full disk, a path that is too long: TCP will do
@@ -67,8 +66,9 @@ class Listener:
 
     def admits(self, hello: Mapping[str, object]) -> bool:
         """Whether this agent knows the secret and speaks our language."""
-        shown = str(hello.get("secret", "")).encode()
-        return hmac.compare_digest(shown, self.secret.encode()) and hello.get("version") == stepio.VERSION
+        shown = str(hello.get("secret", ""))
+        same = len(shown) == len(self.secret) and not sum(a != b for a, b in zip(shown, self.secret, strict=True))
+        return same and hello.get("version") == stepio.VERSION
 
     def stop(self) -> None:
         for sock in self.sockets:
@@ -79,5 +79,7 @@ class Listener:
     def _remove_folder(self) -> None:
         if self._folder:
             with contextlib.suppress(OSError):
-                shutil.rmtree(self._folder)
+                os.unlink(f"{self._folder}/io")
+            with contextlib.suppress(OSError):
+                os.rmdir(self._folder)
             self._folder = ""

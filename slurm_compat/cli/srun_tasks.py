@@ -12,6 +12,10 @@ RUNNING, EXITED, ABNORMAL, UNKNOWN = "running", "exited", "exited abnormally", "
 SHOWN = (UNKNOWN, RUNNING, ABNORMAL, EXITED)  # the order of the report
 
 
+def task_list(ranks: Iterable[int]) -> str:
+    return cpu_text(ranks)
+
+
 def task_words(ranks: Iterable[int]) -> str:
     """ "task 0", "tasks 0-2,5"."""
     text = cpu_text(ranks)

@@ -37,14 +37,25 @@ def controller_socket(env: Mapping[str, str]) -> Place:
 
 
 def state_of(path: str) -> str:
-    """StateSaveLocation of a cluster file, "" when it names none. Read by line: a command waits for no YAML parser."""
+    """StateSaveLocation of a cluster file, "" when it names none."""
+    return _value_of(path, "StateSaveLocation")
+
+
+def controller_host(env: Mapping[str, str]) -> str:
+    """SlurmctldHost of the cluster file, "" when there is none or it does not say."""
+    path = cluster_file(env)
+    return _value_of(path, "SlurmctldHost") if path else ""
+
+
+def _value_of(path: str, wanted: str) -> str:
+    """A key's text. Read by line: a command waits for no YAML parser."""
     from slurm_compat.core.errors import CommandError
 
     try:
         with open(path, encoding="utf-8") as file:
             for line in file:
                 key, _, value = line.partition(":")
-                if key == "StateSaveLocation":
+                if key == wanted:
                     return value.split("#")[0].strip().strip("'\"")
     except (OSError, UnicodeDecodeError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else "not a text file"
@@ -53,7 +64,15 @@ def state_of(path: str) -> str:
 
 
 def start_private_cluster(place: Place, env: Mapping[str, str]) -> None:
-    """Start the controller (which starts the engine) and wait until it answers."""
+    """Start the controller (which starts the engine) and wait until it answers. Raises CommandError if it can't be."""
     from slurm_compat import operator
+    from slurm_compat.core.errors import CommandError
 
-    operator.start(place.cluster_file, place.state)
+    try:
+        operator.start(place.cluster_file, place.state)
+    except operator.NotStarted as problem:
+        raise CommandError(f"error: {problem.message}") from None
+    except OSError as problem:
+        raise CommandError(
+            f"error: {place.state}: {problem.strerror}; the private cluster keeps its state there"
+        ) from None

@@ -49,7 +49,8 @@ def recorded_exit(job: Job) -> int:
 
 
 def recorded_start(job: Job) -> int:
-    return job.start_time if job.nodes else 0
+    """A job a user cancelled before it ran never started; one that the controller ended has its end as its start."""
+    return job.start_time if job.nodes or (job.state == CANCELLED and job.cancelled_by is None) else 0
 
 
 _JOB: dict[str, str] = views.JOB | {

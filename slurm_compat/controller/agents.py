@@ -124,7 +124,7 @@ class Agents:
         stepkeeping.begin(controller, job, change)
         controller.staging.left(job.job_id, job.queue)
         controller.wake_dependents(job)
-        controller.tell(change, job.job_id, {"event": "started"})
+        controller.listeners.tell(change, job.job_id, {"event": "started"})
         controller.count("started")
         job_id = job.job_id
         controller.commit(change, lambda: controller.spawn(self._launch(job_id, run, links)))
@@ -135,8 +135,8 @@ class Agents:
         job = controller.table.jobs.get(job_id)
         if job is None or not job.is_running:
             return
-        script = await controller.text(job.script)
-        environment = await controller.text(job.environment)
+        script = await controller.texts.get(job.script)
+        environment = await controller.texts.get(job.environment)
         job = controller.table.jobs.get(job_id)
         if job is None or not job.is_running or job.attempt != run.attempt:
             return
@@ -155,7 +155,15 @@ class Agents:
             return False
         run.ending = run.ending or reason
         change.then.append(lambda: self._send(run, self._terminate_message(reason)))
+        change.then.append(lambda: self._let_idle_go(job_id))
         return True
+
+    def _let_idle_go(self, job_id: int) -> None:
+        """An allocation in which nothing runs has nobody's end to wait for."""
+        change = Change()
+        self.finish_if_over(job_id, change)
+        if change:
+            self._controller.commit(change)
 
     def _terminate_message(self, reason: str) -> dict[str, Any]:
         return {"msg": "terminate", "reason": reason, "text": "", "kill_wait": self._controller.conf.kill_wait}

@@ -62,7 +62,7 @@ class Allocating:
     def begin(self, answer: dict[str, Any]) -> None:
         job = self._controller.table.jobs[self._job_id]
         self._session.send({"event": "submitted", **answer})
-        self._controller.listen(self._job_id, self._told)
+        self._controller.listeners.add(self._job_id, self._told)
         self._session.on_close = self._closed
         if job.is_running:
             self._told({"event": "started"})
@@ -93,7 +93,7 @@ class Allocating:
             self._session.end()
 
     def _forget(self) -> None:
-        self._controller.unlisten(self._job_id, self._told)
+        self._controller.listeners.remove(self._job_id, self._told)
         if self._timer is not None:
             self._timer.cancel()
 

@@ -90,6 +90,6 @@ class Roles:
         return Caller(person.uid, person.gid, person.name, person.group, operator, admin)
 
 
-def require_owner(caller: Caller, user_id: int) -> None:
+def require_owner(caller: Caller, user_id: int, refusal: int = ACCESS_DENIED) -> None:
     if caller.uid != user_id and not caller.operator:
-        raise SlurmError(ACCESS_DENIED)
+        raise SlurmError(refusal)

@@ -17,6 +17,7 @@ from slurm_compat.controller import (
     allocating,
     cancelling,
     changing,
+    clusterchange,
     show_config,
     submitting,
     updating,
@@ -31,7 +32,7 @@ from slurm_compat.controller.placing import running
 from slurm_compat.controller.server import Session
 from slurm_compat.core import calls, errors
 from slurm_compat.core.calls import ADMIN, AGENT, OPERATOR, Call
-from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.errors import BadValue, SlurmError
 from slurm_compat.core.states import COMPLETING
 from slurm_compat.store.changes import Change
 
@@ -111,8 +112,12 @@ class Calls:
         self._stop()
         return {}
 
-    def reconfigure(self, session: Session, args: calls.Nothing) -> Answer:
-        self._reconfigure()
+    async def reconfigure(self, session: Session, args: calls.Nothing) -> dict[str, Any]:
+        try:
+            self._reconfigure()
+        except (BadValue, OSError) as problem:
+            raise SlurmError(BAD_ARGUMENT, f"{self._controller.cluster_file}: {problem}") from None
+        await clusterchange.nodes_changed(self._controller, [])
         return {}
 
     # submission
@@ -225,7 +230,7 @@ class Calls:
         require_owner(_known(session), job.user_id)
         if not job.script:
             raise SlurmError(errors.JOB_SCRIPT_MISSING)
-        return {"script": base64.b64encode(await controller.text(job.script)).decode()}
+        return {"script": base64.b64encode(await controller.texts.get(job.script)).decode()}
 
     # changes of jobs
 
@@ -274,7 +279,7 @@ class Calls:
     async def update_node(self, session: Session, args: calls.UpdateNode) -> dict[str, Any]:
         controller = self._controller
         lost = controller.cluster.update_node(args.names, args.changes, _known(session).user_name, controller.now())
-        await controller.nodes_changed(lost)
+        await clusterchange.nodes_changed(controller, lost)
         return {}
 
     async def update_partition(self, session: Session, args: calls.UpdatePartition) -> dict[str, Any]:
@@ -286,11 +291,11 @@ class Calls:
             if any(
                 args.name in job.partition.split(",") and not job.is_final for job in controller.table.jobs.values()
             ):
-                raise SlurmError(errors.PARTITION_NOT_AVAIL)
+                raise SlurmError(errors.PARTITION_IN_USE)
             controller.cluster.delete_partition(args.name)
         else:
             controller.cluster.set_partition(args.name, changes)
-        await controller.nodes_changed([])
+        await clusterchange.nodes_changed(controller, [])
         return {}
 
     # streams
@@ -315,11 +320,9 @@ class Calls:
             session.end()
 
         def unlisten() -> None:
-            controller.unlisten(job_id, told)
-            controller.unlisten_array(job_id, told)
+            controller.listeners.remove(job_id, told)
 
-        controller.listen(job_id, told)
-        controller.listen_array(job_id, told)
+        controller.listeners.add(job_id, told)
         session.on_close = unlisten
         told()
         return None

@@ -24,11 +24,17 @@ Act = Callable[[Job], None]
 
 
 def each_target(
-    controller: Controller, caller: Caller, targets: list[str], change: Change, act: Act, owner: bool = True
+    controller: Controller,
+    caller: Caller,
+    targets: list[str],
+    change: Change,
+    act: Act,
+    stranger: int = errors.ACCESS_DENIED,
 ) -> list[list[Any]]:
     """Do `act` to every job of every target; [target, number, text] of those refused.
 
-    Tasks that are named and still in their array's record leave it first.
+    Tasks that are named and still in their array's record leave it first. `stranger`: how others than owner and
+    operator are refused; slurmctld's words differ by call.
     """
     refused: list[list[Any]] = []
     for target in targets:
@@ -36,17 +42,16 @@ def each_target(
             found = find(controller.table, target)
             if found.step:
                 raise SlurmError(errors.INVALID_JOB_ID)
-            _act_on(controller, caller, found, change, act, owner)
+            _act_on(controller, caller, found, change, act, stranger)
         except SlurmError as problem:
             refused.append([target, problem.number, problem.text])
     return refused
 
 
-def _act_on(controller: Controller, caller: Caller, found: Found, change: Change, act: Act, owner: bool) -> None:
+def _act_on(controller: Controller, caller: Caller, found: Found, change: Change, act: Act, stranger: int) -> None:
     some = list(found.jobs) + ([found.record] if found.record is not None else [])
-    if owner:
-        for job in some:
-            require_owner(caller, job.user_id)
+    for job in some:
+        require_owner(caller, job.user_id, stranger)
     problems: list[SlurmError] = []
     done = 0
     jobs = list(found.jobs)
@@ -101,7 +106,7 @@ def hold(
         job.description = ""
         controller.changed(job, change, "hold", kind)
 
-    return each_target(controller, caller, targets, change, act)
+    return each_target(controller, caller, targets, change, act, errors.USER_ID_MISSING)
 
 
 def release(controller: Controller, caller: Caller, targets: list[str], change: Change) -> list[list[Any]]:
@@ -121,7 +126,7 @@ def release(controller: Controller, caller: Caller, targets: list[str], change: 
         job.priority = controller.priority(job)
         controller.changed(job, change, "release")
 
-    return each_target(controller, caller, targets, change, act)
+    return each_target(controller, caller, targets, change, act, errors.USER_ID_MISSING)
 
 
 def requeue(
@@ -139,14 +144,7 @@ def requeue(
         if incomplete and job.state == states.COMPLETED:
             return
         if job.state == PENDING:
-            if not held:
-                raise SlurmError(errors.JOB_PENDING)
-            job = copy.copy(controller.take_back(job, change, "held"))
-            job.hold = USER_HOLD
-            job.priority = 0
-            job.reason, job.description = "JobHeldUser", "job requeued in held state"
-            controller.changed(job, change, "requeue hold")
-            return
+            raise SlurmError(errors.JOB_PENDING)
         if COMPLETING in job.flags:
             raise SlurmError(errors.TRANSITION_STATE_NO_UPDATE)
         if not job.requeue and not caller.operator:
@@ -158,6 +156,12 @@ def requeue(
             controller.changed(job, change)
 
     return each_target(controller, caller, targets, change, act)
+
+
+def _suspension(refused: list[list[Any]]) -> list[list[Any]]:
+    """For a job nobody knows, slurmctld answers suspend and resume with words of their own."""
+    unknown = [errors.UNEXPECTED_MESSAGE, errors.TEXT[errors.UNEXPECTED_MESSAGE]]
+    return [[row[0], *unknown] if row[1] == errors.INVALID_JOB_ID else row for row in refused]
 
 
 def suspend(controller: Controller, caller: Caller, targets: list[str], change: Change) -> list[list[Any]]:
@@ -172,7 +176,7 @@ def suspend(controller: Controller, caller: Caller, targets: list[str], change: 
         stepkeeping.suspended(controller, job, False, change)
         change.then.append(lambda: controller.agents.say(job.job_id, {"msg": "suspend"}))
 
-    return each_target(controller, caller, targets, change, act, owner=False)
+    return _suspension(each_target(controller, caller, targets, change, act))
 
 
 def resume(controller: Controller, caller: Caller, targets: list[str], change: Change) -> list[list[Any]]:
@@ -185,4 +189,4 @@ def resume(controller: Controller, caller: Caller, targets: list[str], change: C
         stepkeeping.suspended(controller, job, True, change)
         change.then.append(lambda: controller.agents.say(job.job_id, {"msg": "resume"}))
 
-    return each_target(controller, caller, targets, change, act, owner=False)
+    return _suspension(each_target(controller, caller, targets, change, act))

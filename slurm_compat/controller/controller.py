@@ -7,13 +7,10 @@ agent's launch, Armada's submission) goes out when the store has it.
 from __future__ import annotations
 
 import asyncio
-import copy
-import json
 import logging
 import secrets
 import socket
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,6 +22,7 @@ from slurm_compat.controller.dependencies import Watchers
 from slurm_compat.controller.due import Due
 from slurm_compat.controller.effects import Outbox
 from slurm_compat.controller.jobs import ADMIN_HOLD, NO_HOLD, Job
+from slurm_compat.controller.listeners import Listeners
 from slurm_compat.controller.machine import Event
 from slurm_compat.controller.nodes import Cluster
 from slurm_compat.controller.remembered import Remembered
@@ -33,17 +31,15 @@ from slurm_compat.controller.staging import Staging
 from slurm_compat.controller.stepcalls import Steps
 from slurm_compat.controller.submitting import Submissions
 from slurm_compat.controller.table import Table, job_row
-from slurm_compat.core import states
+from slurm_compat.controller.texts import Texts
 from slurm_compat.core.cluster import ClusterConf
 from slurm_compat.core.states import COMPLETING, PENDING
 from slurm_compat.store.changes import Change
-from slurm_compat.store.questions import text_of
-from slurm_compat.store.store import Store, StoreFull
+from slurm_compat.store.store import Store
 from slurm_compat.translators.queues import queue_name
 
 log = logging.getLogger(__name__)
 
-KEPT_TEXTS = 64 << 20  # bytes of scripts and environments kept in memory, so that a launch seldom reads the store
 LINGER = 10  # seconds past KillWait after which Armada is asked to remove what an agent did not end
 REASONS_EVERY = 1.0  # seconds; how long pending jobs' reasons are shown before they are worked out again
 
@@ -66,17 +62,15 @@ class Controller:
         self.steps = Steps(self)
         self.submissions = Submissions()
         self.usage = Remembered(self.table)
+        self.texts = Texts(store)
+        self.listeners = Listeners(self.table)
         self.arriving = 0  # submissions on their way to the store
         self.hostname = conf.slurmctld_host or socket.gethostname().split(".")[0]
         self.cluster_file = ""
         self.state_folder = ""
-        self.waiters: dict[int, list[Callable[[dict[str, Any]], None]]] = {}  # by job id: told of start and end
-        self.array_waiters: dict[int, list[Callable[[dict[str, Any]], None]]] = {}
         self.started_at = int(time.time())
         self.counters: dict[str, int] = {}
         self.follow: Callable[[str, str], None] = lambda queue, job_set: None  # watch this event stream; main sets it
-        self._texts: OrderedDict[str, bytes] = OrderedDict()
-        self._texts_size = 0
         self._pumping = False
         self._retry_soon = False
         self._reasons_at = 0.0
@@ -103,25 +97,6 @@ class Controller:
 
     def new_db_index(self) -> int:
         return self.numbers.next(time.time_ns() // 1_000_000)
-
-    def keep_text(self, key: str, data: bytes) -> None:
-        if key not in self._texts:
-            self._texts[key] = data
-            self._texts_size += len(data)
-        self._texts.move_to_end(key)
-        while self._texts_size > KEPT_TEXTS and len(self._texts) > 1:
-            _, old = self._texts.popitem(last=False)
-            self._texts_size -= len(old)
-
-    async def text(self, key: str) -> bytes:
-        """A script or an environment by its hash; empty when there is none."""
-        if not key:
-            return b""
-        data = self._texts.get(key)
-        if data is None:
-            data = await self.store.read(lambda connection: text_of(connection, key)) or b""
-            self.keep_text(key, data)
-        return data
 
     def count(self, name: str, by: int = 1) -> None:
         self.counters[name] = self.counters.get(name, 0) + by
@@ -211,7 +186,7 @@ class Controller:
         self.staging.retract(job_id)
         self.watchers.remove(job)
         self.due.at(job.end_time + max(self.conf.min_job_age, 1), "purge", job_id)
-        self.tell(change, job_id, {"event": "ended", "job_state": job.state, "exit_code": job.exit_code})
+        self.listeners.tell(change, job_id, {"event": "ended", "job_state": job.state, "exit_code": job.exit_code})
         self.wake_dependents(job)
         if job.array_job_id:
             self.offer_array(job.array_job_id)
@@ -221,38 +196,6 @@ class Controller:
     def _mail(self, change: Change, job: Job, effect: machine.Mail) -> None:
         if job.request.mail_type:
             self.outbox.mail(change, job, effect.kind)
-
-    def tell(self, change: Change, job_id: int, message: dict[str, Any]) -> None:
-        """To everyone who waits for this job or its array, once the change is durable."""
-        job = self.table.jobs.get(job_id)
-        array = job.array_job_id if job is not None else 0
-        if job_id in self.waiters or array in self.array_waiters:
-            change.then.append(lambda: self._say(job_id, array, message))
-
-    def listen(self, job_id: int, listener: Callable[[dict[str, Any]], None]) -> None:
-        self.waiters.setdefault(job_id, []).append(listener)
-
-    def unlisten(self, job_id: int, listener: Callable[[dict[str, Any]], None]) -> None:
-        listeners = self.waiters.get(job_id, [])
-        if listener in listeners:
-            listeners.remove(listener)
-            if not listeners:
-                del self.waiters[job_id]
-
-    def listen_array(self, array_job_id: int, listener: Callable[[dict[str, Any]], None]) -> None:
-        """Told whenever a task of the array starts or ends."""
-        self.array_waiters.setdefault(array_job_id, []).append(listener)
-
-    def unlisten_array(self, array_job_id: int, listener: Callable[[dict[str, Any]], None]) -> None:
-        listeners = self.array_waiters.get(array_job_id, [])
-        if listener in listeners:
-            listeners.remove(listener)
-            if not listeners:
-                del self.array_waiters[array_job_id]
-
-    def _say(self, job_id: int, array_job_id: int, message: dict[str, Any]) -> None:
-        for listener in [*self.waiters.get(job_id, ()), *self.array_waiters.get(array_job_id, ())]:
-            listener(message)
 
     # becoming ready
 
@@ -321,7 +264,7 @@ class Controller:
     def _kill_never(self, job_id: int) -> None:
         job = self.table.jobs.get(job_id)
         if job is not None and job.state == PENDING:
-            self.apply(job, Event("cancel", self.now(), uid=0, flag=True))
+            self.apply(job, Event("cancel", self.now(), uid=None, flag=True))
 
     def wake_dependents(self, job: Job) -> None:
         """The job started or ended: those that wait for it are judged again, soon and in one go."""
@@ -457,30 +400,6 @@ class Controller:
 
     # the cluster changed
 
-    async def nodes_changed(self, lost: list[str]) -> None:
-        """Nodes or partitions were changed: kept, and jobs that wait are looked at anew.
-
-        Jobs that wait inside Armada asked for nodes as they were: they come back and are asked for again. Those on
-        nodes that went down (`lost`) are lost with them.
-        """
-        change = Change()
-        for name, values in self.cluster.saved().items():
-            change.put("things", ("node", name), {"kind": "node", "name": name, "data": json.dumps(values)})
-        for job_id in list(self.staging.inside):
-            job = self.table.jobs.get(job_id)
-            if job is not None and job.staged and job.state == PENDING:
-                self.changed(copy.copy(self.take_back(job, change, "nodes changed")), change)
-        gone = set(lost)
-        for job_id in list(self.table.running):
-            job = self.table.jobs[job_id]
-            if gone and any(entry[0] in gone for entry in job.resources):
-                self.apply(
-                    job, Event("lost", self.now(), reason="NODE FAILURE", text=",".join(lost), flag=True), change
-                )
-        self.reoffer(list(self.staging.blocked))
-        self._reasons_stale = True
-        await self.commit(change)
-
     def qos_id(self, name: str) -> int:
         for number, qos in enumerate(self.conf.qos, 1):
             if qos.name == name:
@@ -530,9 +449,14 @@ class Controller:
         job = self.table.jobs.get(job_id)
         if job is not None and job.db_index == db_index and job.is_final:
             self.table.forget(job)
-            self.waiters.pop(job_id, None)
+            if job_id not in self.table.tasks:  # an array is waited for by the id its last task has
+                self.listeners.forget(job_id)
 
     # reasons
+
+    def stale_reasons(self) -> None:
+        """What the reasons follow from has changed."""
+        self._reasons_stale = True
 
     def refresh_reasons(self) -> None:
         """Why each pending job waits, as of the last second; asked for by those who show it."""
@@ -581,5 +505,3 @@ DUE: dict[str, Callable[[Controller, Job], None]] = {
     "purge": Controller._purge,
     "step limit": lambda controller, job: controller.steps.past_limit(job),
 }
-
-__all__ = ["Controller", "StoreFull", "states"]

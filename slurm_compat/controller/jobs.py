@@ -13,6 +13,7 @@ What this module's readers may rely on:
    `pending.blocked(job, cluster, now) -> (state_reason, state_description) | None` says why a ready job may not be
    given to Armada at all just now, whatever else runs or waits there (partition down or over its limits, nodes not
    available, licences taken, a limit reached); None: it is Armada's turn.
+ - `request` has no name, submit line or comment: those are the job's own, so that jobs of one script share it.
  - `resources` is what Cluster.allocate answered: [[node, cpus, cpu ids "0-3", MiB, gres text]...] in node order.
 """
 
@@ -56,6 +57,7 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     nice: int = 0
     requeue: bool = True
     tres_req_str: str = ""
+    submit_line: str = ""
     comment: str = ""
     admin_comment: str = ""
     system_comment: str = ""

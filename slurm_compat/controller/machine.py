@@ -12,6 +12,8 @@ import signal
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 from slurm_compat.controller.jobs import ADMIN_HOLD, NO_HOLD, USER_HOLD, Job, Placement
 from slurm_compat.core import states
 from slurm_compat.core.states import (
@@ -39,7 +41,7 @@ class Event(NamedTuple):
     status: int = 0  # wait status
     reason: str = ""
     text: str = ""
-    uid: int = 0
+    uid: int | None = 0  # None: the controller itself
     flag: bool = False
 
 
@@ -58,11 +60,11 @@ class Withdraw(NamedTuple):
     reason: str
 
 
-class Release(NamedTuple):
+class Release(msgspec.Struct, frozen=True):
     """Give back what the job held of the nodes."""
 
 
-class Ended(NamedTuple):
+class Ended(msgspec.Struct, frozen=True):
     """The job reached a final state: wake who waits for it, its dependents and its purge."""
 
 
@@ -237,7 +239,7 @@ def requeue(job: Job, event: Event) -> list[Effect]:
     """scontrol requeue of a job that runs. `flag`: hold it then; `text`: a state flag to show with the hold."""
     job.end_time = max(event.at, job.start_time)
     effects = _again(job, event, REQUEUED)
-    return [Terminate("REQUEUE"), *effects]
+    return [Terminate("JOB REQUEUE"), *effects]
 
 
 def requeue_finished(job: Job, event: Event) -> list[Effect]:
@@ -257,7 +259,7 @@ def _again(job: Job, event: Event, ended_as: str) -> list[Effect]:
     job.state = PENDING
     job.flags = [COMPLETING, REQUEUED]
     job.restart_cnt += 1
-    job.reason, job.description = "BeginTime", ""
+    job.reason, job.description = "None", ""  # until the old run is gone and somebody looks: BeginTime
     job.begin_time = event.at + REQUEUE_DELAY
     job.submit_time = event.at
     job.eligible_time = job.begin_time

@@ -27,6 +27,7 @@ from slurm_compat.controller.controller import Controller
 from slurm_compat.controller.host import this_machine
 from slurm_compat.controller.nodes import Cluster
 from slurm_compat.controller.placing import live
+from slurm_compat.controller.reconfiguring import reconfigure
 from slurm_compat.controller.server import Server
 from slurm_compat.controller.watch import Watch
 from slurm_compat.core.cluster import ClusterConf, cluster_conf
@@ -84,9 +85,12 @@ def write_pid(state: str, name: str) -> str:
 def running_pid(path: str) -> int:
     """The pid in a pid file if that very process lives, 0 else."""
     try:
-        with open(path, encoding="ascii") as file:
-            pid, started = file.read().split()
-        return int(pid) if start_time_of(int(pid)) == started else 0
+        with open(path, encoding="ascii") as text:
+            pid, started = text.read().split()
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            state, *rest = file.read().rpartition(b")")[2].split()
+        # a zombie is our own child that was killed: the next one started buries it
+        return int(pid) if rest[18].decode() == started and state != b"Z" else 0
     except (OSError, ValueError, IndexError):
         return 0
 
@@ -136,6 +140,10 @@ class Process:
         self.state = state
         self._stop = asyncio.Event()
 
+    def _reconfigure(self, controller: Controller) -> None:
+        reconfigure(controller, read_conf(self.cluster_file), os.getuid())
+        log.info("read %s again", self.cluster_file or "the private cluster's defaults")
+
     async def run(self) -> None:
         conf = read_conf(self.cluster_file)
         self.state = os.path.abspath(self.state or conf.state_save_location or private_state())
@@ -159,7 +167,7 @@ class Process:
         controller.follow = watch.follow
         controller.outbox.learn = watch.learn
         await restoring.restore(controller, watch)
-        calls = Calls(controller, self._stop.set, lambda: None)
+        calls = Calls(controller, self._stop.set, lambda: self._reconfigure(controller))
         server = Server(calls.answer, lambda uid, gid: controller.caller(uid, gid), controller.count)
         await server.listen_unix(os.path.join(self.state, "run", "controller.sock"))
         if conf.armada.controller_address:

@@ -311,6 +311,8 @@ class Cluster:
 
     def create_partition(self, name: str, changes: Mapping[str, Any]) -> None:
         """A partition made by scontrol; it lives until the controller ends, as in Slurm."""
+        if name in self.partitions or not name or "," in name:
+            raise SlurmError(INVALID_PARTITION_NAME)
         nodes = str(changes.get("nodes", ""))
         partitions.members_of(nodes, list(self.nodes))  # refused in Slurm's words
         part = partition_of(PartitionConf(partition_name=name, nodes=nodes), list(self.nodes))

@@ -108,6 +108,7 @@ class Steps:
             "event": "granted",
             "step_id": step_id,
             "layout": granted.layout,
+            "kill_wait": controller.conf.kill_wait,
             "resources": granted.resources,
             "tasks": granted.tasks,
             "cpus": granted.cpus,
@@ -186,7 +187,8 @@ class Steps:
         if step.end_time:
             return {}
         nodes = [entry[0] for entry in step.layout]
-        told = controller.agents.tell(job.job_id, {"msg": "signal", "to": args.step_id, "signal": signal.SIGKILL}, nodes)
+        kill = {"msg": "signal", "to": args.step_id, "signal": signal.SIGKILL}
+        told = controller.agents.tell(job.job_id, kill, nodes)
         if not told:
             change = Change()
             stepkeeping.finish(controller, job, step, args.exit_code, controller.now(), change)

@@ -42,7 +42,7 @@ def _own_step(job: Job, step_id: str, nodes: int, cpus: int, tres: str) -> Step:
         cpus=cpus,
         tasks=nodes,
         tres_alloc_str=tres,
-        submit_line=job.request.submit_line if step_id == "batch" else "",
+        submit_line=job.submit_line if step_id == "batch" else "",
     )
 
 

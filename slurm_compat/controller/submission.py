@@ -99,8 +99,6 @@ def check(
 
 # field of a request, value (None: any but the empty one), what the user reads
 UNCARRIED: tuple[tuple[str, str | None, str], ...] = (
-    ("exclusive", "user", "--exclusive=user is not supported here; use --exclusive, which keeps all others away"),
-    ("exclusive", "mcs", "--exclusive=mcs is not supported here; use --exclusive, which keeps all others away"),
     ("container", None, "--container is not supported here; start the container in the job's script"),
     ("container_id", None, "--container-id is not supported here; start the container in the job's script"),
     ("het_components", None, "a heterogeneous job is not supported here; submit its components as jobs of their own"),
@@ -202,7 +200,11 @@ def time_limits(request: JobRequest, part: Partition, now: int) -> tuple[int, in
         raise SlurmError(errors.INVALID_TIME_MIN)
     if request.deadline:
         start = max(now, request.begin_time)
-        needed = least if least is not None else limit if request.time_limit is not None else 1
+        if least is not None and start + least * 60 > request.deadline:
+            raise SlurmError(errors.INVALID_TIME_MIN)
+        # a partition's DefaultTime counts as asked for, its MaxTime doesn't
+        asked = request.time_limit if request.time_limit is not None else part.default_time or 0
+        needed = asked if least is None else least
         if needed == UNLIMITED or start + needed * 60 > request.deadline:
             raise SlurmError(errors.INVALID_TIME_LIMIT)
         if least is None and request.time_limit is None:

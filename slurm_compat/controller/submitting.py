@@ -29,7 +29,7 @@ from slurm_compat.store.store import StoreFull
 if TYPE_CHECKING:
     from slurm_compat.controller.controller import Controller
 
-REMEMBERED = 100_000  # answers kept in memory
+REMEMBERED = 20_000  # answers kept in memory
 WRITE_FAILED = 2019  # "I/O error writing script/environment to file": slurmctld's words for a full disk
 INTERNED = 4096
 
@@ -57,14 +57,17 @@ class Submissions:
     """Answers by submission key; a future while the first of them is on its way to the store."""
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[str, Answer | asyncio.Future[Answer]] = OrderedDict()
+        # an answer without messages is kept as its job id
+        self._answers: OrderedDict[str, int | Answer | asyncio.Future[Answer]] = OrderedDict()
         self.interned = Interned()
 
     def known(self, key: str) -> Answer | asyncio.Future[Answer] | None:
-        return self._answers.get(key)
+        kept = self._answers.get(key)
+        return {"job_id": kept, "messages": []} if isinstance(kept, int) else kept
 
     def keep(self, key: str, answer: Answer | asyncio.Future[Answer]) -> None:
-        self._answers[key] = answer
+        plain = isinstance(answer, dict) and not answer["messages"]
+        self._answers[key] = answer["job_id"] if plain else answer  # type: ignore[index]
         while len(self._answers) > REMEMBERED:
             self._answers.popitem(last=False)
 
@@ -103,7 +106,7 @@ def made_job(controller: Controller, caller: Caller, request: JobRequest, accept
     job = Job(
         job_id=job_id,
         db_index=controller.new_db_index(),
-        request=interned.one(request),
+        request=interned.one(msgspec.structs.replace(request, name="", submit_line="", comment="")),
         shape=interned.one(accepted.shape),
         user_id=caller.uid,
         user_name=caller.user_name,
@@ -119,6 +122,7 @@ def made_job(controller: Controller, caller: Caller, request: JobRequest, accept
         nice=accepted.nice,
         requeue=bool(controller.conf.job_requeue) if request.requeue is None else request.requeue,
         tres_req_str=accepted.tres_req_str,
+        submit_line=request.submit_line,
         comment=request.comment,
         admin_comment=request.admin_comment,
         extra=request.extra,
@@ -152,7 +156,7 @@ def keep_texts(controller: Controller, job: Job, script: bytes, environment: byt
             continue
         key = hashlib.blake2b(data, digest_size=16).hexdigest()
         change.put("texts", key, {"hash": key, "kind": kind, "used": now, "data": data})
-        controller.keep_text(key, data)
+        controller.texts.keep(key, data)
         if kind == "script":
             job.script = key
         else:

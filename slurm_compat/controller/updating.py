@@ -15,6 +15,7 @@ import msgspec
 from slurm_compat.controller import changing, launching
 from slurm_compat.controller.authorization import require_owner
 from slurm_compat.controller.jobs import Job
+from slurm_compat.controller.nodes import looked_at
 from slurm_compat.controller.submission import Caller, check
 from slurm_compat.controller.targets import find
 from slurm_compat.core import errors
@@ -38,9 +39,8 @@ def update(
         one(controller, caller, job, changes, change)
 
     steps = [target for target in targets if "." in target]
-    refused = changing.each_target(
-        controller, caller, [target for target in targets if target not in steps], change, act
-    )
+    jobs = [target for target in targets if target not in steps]
+    refused = changing.each_target(controller, caller, jobs, change, act, errors.USER_ID_MISSING)
     for target in steps:
         try:
             _step(controller, caller, target, changes, change)
@@ -55,7 +55,7 @@ def _step(controller: Controller, caller: Caller, target: str, changes: dict[str
     if set(changes) != {"time_limit"}:
         raise SlurmError(errors.NOT_SUPPORTED)
     for job in found.jobs:
-        require_owner(caller, job.user_id)
+        require_owner(caller, job.user_id, errors.USER_ID_MISSING)
         step = controller.table.steps.get(job.db_index, {}).get(found.step)
         if step is None or step.end_time:
             raise SlurmError(errors.INVALID_JOB_ID)
@@ -77,17 +77,18 @@ def _limit(value: Any, now: int) -> int:
 
 
 def one(controller: Controller, caller: Caller, job: Job, changes: dict[str, Any], change: Change) -> None:
-    """Apply what may be applied; a refused key refuses itself and all behind it, as slurmctld goes about it."""
+    """Apply what may be applied. What the request says goes first: a new partition's limit is the one that counts."""
     if job.is_final:
         raise SlurmError(errors.JOB_FINISHED)
     job = copy.copy(job)
     problem: SlurmError | None = None
     request_changes: dict[str, Any] = {}
+    setters: list[tuple[Setter, Any]] = []
     for name, value in _in_fields(changes).items():
         try:
             setter = SETTERS.get(name)
             if setter is not None:
-                setter(controller, caller, job, value)
+                setters.append((setter, value))
             elif name in _REQUEST_TYPES:
                 _allowed(caller, job, name)
                 request_changes[name] = _typed(name, value)
@@ -95,11 +96,13 @@ def one(controller: Controller, caller: Caller, job: Job, changes: dict[str, Any
                 raise SlurmError(errors.NOT_SUPPORTED)
         except SlurmError as trouble:
             problem = problem or trouble
-    if request_changes:
-        try:
+    try:
+        if request_changes:
             job = _with_request(controller, caller, job, request_changes, change)
-        except SlurmError as trouble:
-            problem = problem or trouble
+        for setter, value in setters:
+            setter(controller, caller, job, value)
+    except SlurmError as trouble:
+        problem = problem or trouble
     controller.changed(job, change, "update", ",".join(changes))
     if problem is not None:
         raise problem
@@ -114,9 +117,9 @@ def _in_fields(changes: dict[str, Any]) -> dict[str, Any]:
         elif name == "minimum_cpus":
             found["tasks"] = value[0]  # each task has its CPUs: so many CPUs are so many tasks
         elif name == "memory_per_node":
-            found |= {"memory_per_node": value, "memory_per_cpu": None}
+            found |= {"memory_per_node": value, "memory_per_cpu": None, "memory_per_gpu": None}
         elif name == "memory_per_cpu":
-            found |= {"memory_per_cpu": value, "memory_per_node": None}
+            found |= {"memory_per_cpu": value, "memory_per_node": None, "memory_per_gpu": None}
         else:
             found[name] = value
     return found
@@ -148,7 +151,7 @@ def _with_request(controller: Controller, caller: Caller, job: Job, changes: dic
     accepted = check(_as_is(request, job, changes), owner, controller.cluster, controller.now(), controller.usage)
     job = copy.copy(controller.take_back(job, change, "updated"))
     job.request = request
-    job.shape = accepted.shape
+    job.shape = accepted.shape if job.hold else looked_at(accepted.shape)
     job.partition = accepted.partition
     job.account, job.qos, job.association_id = accepted.account, accepted.qos, accepted.association_id
     job.tres_req_str = accepted.tres_req_str
@@ -158,8 +161,8 @@ def _with_request(controller: Controller, caller: Caller, job: Job, changes: dic
         controller.watchers.remove(job)
         job.dependency, job.dependency_any = accepted.dependency, accepted.dependency_any
     if "begin_time" in changes:
-        job.begin_time = accepted.begin_time
-        job.eligible_time = 0
+        job.begin_time = accepted.begin_time if accepted.begin_time > controller.now() else 0
+        job.eligible_time = accepted.begin_time
     if "nice" in changes:
         job.nice = accepted.nice
     _plain(job, request, changes)
@@ -169,8 +172,11 @@ def _with_request(controller: Controller, caller: Caller, job: Job, changes: dic
 
 
 def _as_is(request: JobRequest, job: Job, changes: dict[str, Any]) -> JobRequest:
-    """For the check: what was decided before and is not changed now is said outright, and an array counts once."""
-    said: dict[str, Any] = {"array": "", "hold": False}
+    """For the check: what was decided before and is not changed now is said outright, and an array counts once.
+
+    As one of a held job: no node that could take it is no reason to refuse the change, it is one to wait.
+    """
+    said: dict[str, Any] = {"array": "", "hold": True}
     if "partition" not in changes:
         said["partition"] = job.partition
     if "account" not in changes:
@@ -220,11 +226,17 @@ def _set_priority(controller: Controller, caller: Caller, job: Job, value: Any) 
 
 def _set_time_limit(controller: Controller, caller: Caller, job: Job, value: Any) -> None:
     limit = _limit(value, job.time_limit)
-    if not caller.operator and limit > job.time_limit:
+    if not caller.operator and limit > job.time_limit and not _partition_lets(controller, job, limit):
         raise SlurmError(errors.ACCESS_DENIED)
     job.time_limit = limit
     if job.is_running:
         controller.agents.tell(job.job_id, {"msg": "update", "end_time": launching.end_time(job)})
+
+
+def _partition_lets(controller: Controller, job: Job, limit: int) -> bool:
+    """A pending job may be given as much time as its partitions allow."""
+    parts = [controller.cluster.partitions.get(name) for name in job.partition.split(",")]
+    return job.state == PENDING and all(part is not None and limit <= part.max_time for part in parts)
 
 
 def _set_end_time(controller: Controller, caller: Caller, job: Job, value: Any) -> None:
@@ -253,7 +265,27 @@ def _set_throttle(controller: Controller, caller: Caller, job: Job, value: Any) 
         job.reason = "None"
 
 
+def _set_top(controller: Controller, caller: Caller, job: Job, value: Any) -> None:
+    """Before the user's other pending jobs, by a nice value. For operators, as without enable_user_top."""
+    if not caller.operator:
+        raise SlurmError(errors.ACCESS_DENIED)
+    if job.state != PENDING:
+        raise SlurmError(errors.JOB_NOT_PENDING)
+    if job.hold:
+        raise SlurmError(errors.JOB_HELD)
+    jobs = map(controller.table.jobs.__getitem__, controller.table.pending)
+    ahead = [
+        other
+        for other in jobs
+        if other.user_id == job.user_id and other.priority >= job.priority and other.job_id != job.job_id
+    ]
+    if ahead:
+        job.nice -= max(other.priority for other in ahead) + 1 - job.priority
+        job.priority = controller.priority(job)
+
+
 SETTERS: dict[str, Setter] = {
+    "top": _set_top,
     "priority": _set_priority,
     "time_limit": _set_time_limit,
     "end_time": _set_end_time,

@@ -210,7 +210,7 @@ JOB: dict[str, str] = {
     "segment_size": "r.segment_size or 0",
     "nice": "j.nice",
     "command": "command(j)",
-    "submit_line": "r.submit_line",
+    "submit_line": "j.submit_line",
     "current_working_directory": "r.current_working_directory",
     "standard_input": "output_path(j, r.standard_input, '/dev/null') if r.batch else ''",
     "standard_output": "standard_output(j)",

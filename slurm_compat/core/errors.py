@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-SLURM_COMMUNICATIONS_CONNECTION_ERROR = 1001
+CONNECT_FAILURE = 1800
+TIMED_OUT = 5004
+ZERO_BYTES = 5005
+UNEXPECTED_MESSAGE = 1000
 INVALID_PARTITION_NAME = 2000
 DEFAULT_PARTITION_NOT_SET = 2001
 ACCESS_DENIED = 2002
@@ -47,6 +50,7 @@ ACCOUNTING_POLICY = 2050
 INVALID_TIME_LIMIT = 2051
 RESERVATION_INVALID = 2053
 INVALID_TIME_VALUE = 2054
+NO_WORKING_DIRECTORY = 2063
 MISSING_WORK_DIR = 2063
 NO_STEPS = 2064
 INVALID_QOS = 2066
@@ -68,6 +72,7 @@ JOB_NOT_SUSPENDED = 2087
 JOB_NOT_FINISHED = 2088
 INTERNAL = 2090
 INVALID_MCS_LABEL = 2099
+PARTITION_IN_USE = 2075
 PARTITION_DOWN = 2101
 NOT_HET_JOB_LEADER = 2107
 INVALID_BATCH_HOST = 2114
@@ -105,6 +110,12 @@ TEXT: dict[int, str] = {
     1021: "Connection timed out establishing",
     1022: "Connection timed out writing",
     1023: "Connection timed out reading",
+    1800: "Unable to contact slurm controller (connect failure)",
+    1801: "Unable to contact slurm controller (send failure)",
+    1802: "Unable to contact slurm controller (receive failure)",
+    1803: "Unable to contact slurm controller (shutdown failure)",
+    1804: "Rate limit exceeded, please retry momentarily",
+    1805: "Rate limit exceeded, please retry later",
     1900: "Data has not changed since time specified",
     2000: "Invalid partition name specified",
     2001: "No partition specified or system default partition",

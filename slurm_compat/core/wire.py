@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from slurm_compat.core import rawbytes
+
 MAX_FRAME = 64 << 20  # bytes; a script of 4 MiB, its environment and base64 fit with room
 LENGTH = struct.Struct(">I")
 
@@ -24,7 +26,10 @@ class BadFrame(Exception):
 
 
 def frame(value: Any) -> bytes:
-    body = _encode(value)
+    try:
+        body = _encode(value)
+    except UnicodeEncodeError:
+        body = _encode(rawbytes.carried(msgspec.to_builtins(value)))
     return LENGTH.pack(len(body)) + body
 
 
@@ -40,6 +45,7 @@ def read_frame(recv_exactly: Callable[[int], bytes | None], limit: int = MAX_FRA
     if body is None:
         raise BadFrame("the connection ended inside a frame")
     try:
-        return msgspec.json.decode(body)
+        value = msgspec.json.decode(body)
     except msgspec.DecodeError as problem:
         raise BadFrame(str(problem)) from None
+    return rawbytes.restored(value) if rawbytes.MARK in body else value

@@ -1,6 +1,6 @@
 /* The commands' small front: hands argv, environment, umask, limits and the descriptors of its streams and working
  * directory to a warm host of the same user, forwards signals to the child that becomes the command, and ends as it ends.
- * Without a host it starts one for the next time and runs the command in this process. Protocol: host.py.
+ * Without a host it starts one for the next time and runs the command in this process. Protocol: child.py.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -49,7 +49,7 @@ def engine_for(url: str) -> Engine:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")  # WAL's default may lose the last commits when power fails
             connection.execute("PRAGMA busy_timeout=10000")
-            connection.execute("PRAGMA cache_size=-32768")
+            connection.execute("PRAGMA cache_size=-8192")
 
     return engine
 

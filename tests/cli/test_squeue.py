@@ -344,7 +344,7 @@ def test_the_controller_out_of_reach():
 
     class Down(FakeController):
         def rows(self, name, fields, **filters):
-            raise ControllerDown("Unable to contact slurm controller (connect failure)")
+            raise ControllerDown
 
     assert run("squeue", Down([]))[1:] == (
         "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n", 1

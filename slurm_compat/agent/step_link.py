@@ -1,0 +1,115 @@
+"""A step's connection to srun: frames out without ever waiting, frames in as they come.
+
+What is not sent yet waits in a buffer; `on_pressure(True)` says that it is long and the tasks should not be read any
+further, `on_pressure(False)` that they may be again. So a slow srun slows the tasks, and nothing grows.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from collections.abc import Callable
+
+from slurm_compat.agent.link import dial
+from slurm_compat.agent.loop import READ, WRITE, Loop
+from slurm_compat.core import stepio
+
+HIGH, LOW = 1 << 20, 1 << 18  # bytes waiting for srun: too many, few enough again
+DIAL_PATIENCE = 10.0  # seconds to reach one of srun's addresses
+
+
+class SrunLink:
+    def __init__(
+        self, loop: Loop, on_frame: Callable[[stepio.Frame], None], on_lost: Callable[[], None],
+        on_pressure: Callable[[bool], None],
+    ) -> None:  # fmt: skip
+        self._loop = loop
+        self._on_frame = on_frame
+        self._on_lost = on_lost
+        self._on_pressure = on_pressure
+        self._sock: socket.socket | None = None
+        self._reader = stepio.Reader()
+        self._out = bytearray()
+        self._events = 0
+        self.pressed = False
+        self.address = ""  # the one that answered
+
+    @property
+    def connected(self) -> bool:
+        return self._sock is not None
+
+    @property
+    def waiting(self) -> int:
+        return len(self._out)
+
+    def connect(self, addresses: list[str]) -> bool:
+        """Dial the first that answers; False when none does."""
+        for address in addresses:
+            try:
+                sock = dial(address)
+            except (OSError, ValueError):
+                continue
+            if not _established(sock):
+                sock.close()
+                continue
+            self._sock, self.address = sock, address
+            self._watch(READ)
+            return True
+        return False
+
+    def send(self, frame: bytes) -> None:
+        if self._sock is not None and frame:
+            self._out += frame
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._sock is None:
+            return
+        if not stepio.pour(self._sock, self._out):
+            self._lose()
+            return
+        self._watch(READ | WRITE if self._out else READ)
+        if self.pressed != (len(self._out) > (LOW if self.pressed else HIGH)):
+            self.pressed = not self.pressed
+            self._on_pressure(self.pressed)
+
+    def _watch(self, events: int) -> None:
+        if self._sock is not None and events != self._events:
+            self._events = events
+            self._loop.watch(self._sock.fileno(), events, self._ready)
+
+    def _ready(self, events: int) -> None:
+        if events & WRITE:
+            self._flush()
+        if self._sock is None or not events & READ:
+            return
+        try:
+            received = self._sock.recv(1 << 17)
+        except BlockingIOError:
+            return
+        except OSError:
+            received = b""
+        try:
+            for frame in self._reader.feed(received):
+                self._on_frame(frame)
+        except (stepio.BadFrame, KeyError, TypeError, ValueError):
+            received = b""
+        if not received:
+            self._lose()
+
+    def _lose(self) -> None:
+        if self._sock is None:
+            return
+        self._loop.unwatch(self._sock.fileno())
+        self._sock.close()
+        self._sock = None
+        self._out.clear()
+        self.pressed = False
+        self._on_lost()
+
+
+def _established(sock: socket.socket) -> bool:
+    """Whether a connection that was begun comes about."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, WRITE)
+        return bool(selector.select(DIAL_PATIENCE)) and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -1,0 +1,218 @@
+"""Accounts, users, associations, QOS and TRES as the accounting knows them, from the cluster file.
+
+The tree begins with what every cluster has without being told: the account `root` (number 1) and root's association in
+it (number 2). Accounts are numbered next, in the file's order, then users' associations. Source: sacctmgr(1);
+observed on 26.05.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from slurm_compat.core.cluster import ClusterConf, QosConf, UserConf
+
+ROOT = "root"
+ROOT_ACCOUNT, ROOT_USER = 1, 2
+FIRST_ACCOUNT = 3
+
+NORMAL_DESCRIPTION = "Normal QOS default"
+ROOT_DESCRIPTION = "default root account"
+
+Values = dict[str, Any]
+
+
+class Association(NamedTuple):
+    """An account in the tree, or (with `user`) a user in an account."""
+
+    number: int
+    account: str
+    user: str
+    parent: str  # the account above, "" for root's and for users'
+    parent_number: int
+    lineage: str
+    shares: int
+    qos: tuple[str, ...]
+    default: bool
+
+
+def tree(conf: ClusterConf) -> list[Association]:
+    """All associations: each account followed by its users, then by the accounts below it, by name."""
+    return sorted([*_accounts(conf), *_users(conf)], key=lambda entry: entry.lineage)
+
+
+def numbers(conf: ClusterConf) -> list[int]:
+    """The association's number of each entry of the cluster file's Users."""
+    following = iter(range(FIRST_ACCOUNT + len(conf.accounts), FIRST_ACCOUNT + len(conf.accounts) + len(conf.users)))
+    return [ROOT_USER if _is_roots(user) else next(following) for user in conf.users]
+
+
+def _is_roots(user: UserConf) -> bool:
+    return user.name == ROOT and user.account == ROOT
+
+
+def _default_qos(conf: ClusterConf) -> tuple[str, ...]:
+    names = [qos.name for qos in conf.qos]
+    return ("normal",) if "normal" in names else tuple(names[:1])
+
+
+def _accounts(conf: ClusterConf) -> Iterator[Association]:
+    qos = _default_qos(conf)
+    yield Association(ROOT_ACCOUNT, ROOT, "", "", 0, "/", 1, qos, False)
+    known = account_numbers(conf)
+    lineages = _lineages(conf)
+    for account in conf.accounts:
+        if account.name == ROOT:
+            continue
+        parent = account.parent if account.parent in known else ROOT
+        yield Association(
+            known[account.name], account.name, "", parent, known[parent], lineages[account.name], account.fairshare,
+            qos, False,
+        )  # fmt: skip
+
+
+def account_numbers(conf: ClusterConf) -> dict[str, int]:
+    further = {account.name: FIRST_ACCOUNT + place for place, account in enumerate(conf.accounts)}
+    return further | {ROOT: ROOT_ACCOUNT}
+
+
+def _lineages(conf: ClusterConf) -> dict[str, str]:
+    """The path of each account. One whose parents go in a circle stands under root."""
+    parents = {account.name: account.parent for account in conf.accounts if account.name != ROOT}
+    lineages = {ROOT: "/"}
+    for name in parents:
+        path: list[str] = []
+        above = name
+        while above in parents and above not in path:
+            path.insert(0, above)
+            above = parents[above]
+        lineages[name] = "/" + "".join(f"{each}/" for each in ([name] if above in path else path))
+    return lineages
+
+
+def _users(conf: ClusterConf) -> Iterator[Association]:
+    accounts = account_numbers(conf)
+    lineages = _lineages(conf)
+    defaults = default_accounts(conf)
+    roots = False
+    for number, user in zip(numbers(conf), conf.users, strict=True):
+        roots = roots or number == ROOT_USER
+        yield Association(
+            number, user.account, user.name, "", accounts.get(user.account, ROOT_ACCOUNT),
+            f"{lineages.get(user.account, f'/{user.account}/')}0-{user.name}/", user.fairshare, tuple(user.qos),
+            defaults[user.name] == user.account,
+        )  # fmt: skip
+    if not roots:
+        qos = _default_qos(conf)
+        is_default = defaults[ROOT] == ROOT
+        yield Association(ROOT_USER, ROOT, ROOT, "", ROOT_ACCOUNT, f"/0-{ROOT}/", 1, qos, is_default)
+
+
+def default_accounts(conf: ClusterConf) -> dict[str, str]:
+    """Each user's default account: the one marked so, else the first."""
+    defaults: dict[str, str] = {}
+    marked: set[str] = set()
+    for user in conf.users:
+        if user.name not in defaults or (user.default and user.name not in marked):
+            defaults[user.name] = user.account
+        if user.default:
+            marked.add(user.name)
+    defaults.setdefault(ROOT, ROOT)
+    return defaults
+
+
+# rows of the calls; their fields are core/model.py's
+
+
+def qos_numbers(conf: ClusterConf) -> dict[str, int]:
+    return {qos.name: number for number, qos in enumerate(conf.qos, 1)}
+
+
+def association_rows(conf: ClusterConf) -> list[Values]:
+    known = qos_numbers(conf)
+    return [
+        {
+            "id": entry.number,
+            "cluster": conf.cluster_name,
+            "account": entry.account,
+            "user": entry.user,
+            "parent_account": entry.parent,
+            "parent_id": entry.parent_number,
+            "lineage": entry.lineage,
+            "is_default": entry.default,
+            "shares_raw": entry.shares,
+            "qos": sorted(entry.qos),
+            "qos_ids": sorted(known[name] for name in entry.qos if name in known),
+        }
+        for entry in tree(conf)
+    ]
+
+
+def account_rows(conf: ClusterConf) -> list[Values]:
+    rows = {
+        account.name: {
+            "name": account.name,
+            "description": account.description or account.name,
+            "organization": account.organization or account.name,
+            "coordinators": [],
+        }
+        for account in conf.accounts
+    }
+    rows.setdefault(
+        ROOT, {"name": ROOT, "description": ROOT_DESCRIPTION, "organization": ROOT, "coordinators": []}
+    )
+    return [rows[name] for name in sorted(rows)]
+
+
+def user_rows(conf: ClusterConf) -> list[Values]:
+    levels = {name: "Operator" for name in conf.operators} | {ROOT: "Administrator"}
+    for user in conf.users:
+        if user.admin_level.lower() not in ("", "none"):
+            levels[user.name] = "Administrator" if user.admin_level.lower().startswith("a") else "Operator"
+    return [
+        {"name": name, "default_account": account, "admin_level": levels.get(name, "None"), "coordinates": []}
+        for name, account in sorted(default_accounts(conf).items())
+    ]
+
+
+def qos_rows(conf: ClusterConf) -> list[Values]:
+    return [_qos_row(number, qos) for number, qos in enumerate(conf.qos, 1)]
+
+
+def _qos_row(number: int, qos: QosConf) -> Values:
+    return {
+        "id": number,
+        "name": qos.name,
+        "description": qos.description or (NORMAL_DESCRIPTION if qos.name == "normal" else qos.name),
+        "priority": qos.priority,
+        "flags": qos.flags,
+        "max_tres_per_user": qos.max_tres_per_user,
+        "max_jobs_per_user": qos.max_jobs_per_user,
+        "max_submit_jobs_per_user": qos.max_submit_jobs_per_user,
+    }
+
+
+TRES = (
+    (1, "cpu", ""), (2, "mem", ""), (3, "energy", ""), (4, "node", ""), (5, "billing", ""), (6, "fs", "disk"),
+    (7, "vmem", ""), (8, "pages", ""),
+)  # fmt: skip
+FIRST_FURTHER_TRES = 1001
+
+
+def tres_rows(conf: ClusterConf) -> list[Values]:
+    """The resources that are counted; GPUs bring their memory and use with them, as Slurm does."""
+    rows = list(TRES)
+    for word in filter(None, conf.accounting_storage_tres.replace(" ", "").split(",")):
+        kind, _, name = word.partition("/")
+        if any((kind, name) == row[1:] for row in rows):
+            continue
+        rows.append((FIRST_FURTHER_TRES + len(rows) - len(TRES), kind, name))
+        if (kind, name) == ("gres", "gpu"):
+            for name in ("gpumem", "gpuutil"):
+                rows.append((FIRST_FURTHER_TRES + len(rows) - len(TRES), kind, name))
+    return [{"id": number, "type": kind, "name": name} for number, kind, name in rows]
+
+
+def tres_names(conf: ClusterConf) -> list[str]:
+    """ "cpu", "mem", …, "gres/gpu" in the order of their numbers."""
+    return [row["type"] + (f"/{row['name']}" if row["name"] else "") for row in tres_rows(conf)]
