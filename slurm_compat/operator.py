@@ -119,10 +119,12 @@ def stop(state: str, jobs: bool) -> list[str]:
 
 
 @contextlib.contextmanager
-def throwaway(cluster_file: str, python_launcher: bool = False) -> Iterator[tuple[Path, Path, str]]:
+def throwaway(
+    cluster_file: str, python_launcher: bool = False, inside: str = "/tmp"
+) -> Iterator[tuple[Path, Path, str]]:
     """A cluster of its own in a temporary folder, gone with everything it ran: (folder with the commands, its cluster
     file, state folder)."""
-    base = Path(tempfile.mkdtemp(prefix="slurm-compat-", dir="/tmp"))
+    base = Path(tempfile.mkdtemp(prefix="slurm-compat-", dir=inside))
     base.chmod(0o755)
     try:
         state = base / "state"

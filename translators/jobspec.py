@@ -66,6 +66,10 @@ class Part(Protocol):
     @property
     def node_names(self) -> list[str]: ...
     @property
+    def labelled(self) -> bool:
+        """Whether its nodes carry its label: not when it was made, or given other nodes, since they started."""
+
+    @property
     def node_selector(self) -> dict[str, str]: ...
     @property
     def priority_class(self) -> str: ...
@@ -226,9 +230,13 @@ def selector_terms(job: JobView, settings: Settings, member: Member, hosts: Sequ
         common.append(_in(GPU_TYPE, [member.gpu_type]))
     terms = []
     for name in job.partition.split(","):
-        partition: Term = [_in(PARTITION.format(name), ["true"])] if settings.cluster.labelled else []
-        selector = settings.cluster.partition(name).node_selector
-        partition += [_in(key, [value]) for key, value in selector.items()]
+        part = settings.cluster.partition(name)
+        partition: Term = []
+        if not part.labelled:
+            partition = [_in(HOSTNAME, part.node_names)]
+        elif settings.cluster.labelled:
+            partition = [_in(PARTITION.format(name), ["true"])]
+        partition += [_in(key, [value]) for key, value in part.node_selector.items()]
         for features in constraints.read(member.constraint):
             terms.append(partition + [_in(FEATURE.format(word), ["true"]) for word in sorted(features)] + common)
     return terms

@@ -56,6 +56,7 @@ class StepProcess:
         self._ended: list[Task] = []  # srun has not been told yet
         self._owed = 0  # bytes of input that tasks have yet to take before srun may send more
         self._finishing = False
+        self._job_ends = False
         self._over = False
 
     def run(self) -> None:
@@ -165,7 +166,9 @@ class StepProcess:
 
     def _on_frame(self, frame: stepio.Frame) -> None:
         if frame.kind == stepio.SIGNAL:
-            self._signal(int(frame.value["signal"]))
+            # of a job that ends srun can't kill the step, as slurmctld would refuse it: the tasks have KillWait seconds
+            if not (self._job_ends and frame.value["signal"] == signal.SIGKILL):
+                self._signal(int(frame.value["signal"]))
         elif frame.kind == stepio.ABORT:
             self._terminate(str(frame.value["text"]), float(frame.value["kill_wait"]))
         elif frame.kind == stepio.WINSIZE:
@@ -181,12 +184,13 @@ class StepProcess:
             self._give_credit(len(frame.body))
 
     def _lost_srun(self) -> None:
-        """srun hung up: at the end that is as it should be; before, its tasks go with it."""
+        """srun hung up: at the end that is as it should be; before, its tasks go with it, unless their job ends anyway."""
         if self._finishing:
             self._leave()
             return
         self._pause_outputs(False)
-        self._kill_all()
+        if not self._job_ends:
+            self._kill_all()
 
     # --- input -------------------------------------------------------------------------------------------------------
 
@@ -428,6 +432,7 @@ class StepProcess:
     def _obey(self, message: Message) -> None:
         ending = stepio.message(stepio.ENDING, {})
         if "terminate" in message:
+            self._job_ends = True
             # srun's own line about it comes before slurmstepd's when the job is cancelled, behind it else
             if not message["terminate"]:
                 self._srun.send(ending)

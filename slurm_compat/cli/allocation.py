@@ -117,9 +117,12 @@ def allocate(
     quiet: bool = False, detached: bool = False,
 ) -> Allocation:  # fmt: skip
     """Ask and wait. Raises CommandError when refused or revoked, Interrupted when a signal came first."""
-    stream = ctx.connect().events(
-        "allocate", request=request, environment=environment, key=os.urandom(16).hex(), detached=detached
-    )
+    try:
+        stream = ctx.connect().events(
+            "allocate", request=request, environment=environment, key=os.urandom(16).hex(), detached=detached
+        )
+    except ControllerDown as problem:
+        raise _refused(ctx, words, problem) from None
     waiting = _Waiting(ctx, words, quiet, request.immediate)
     events = iter(stream)
     selector = selectors.DefaultSelector()

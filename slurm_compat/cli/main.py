@@ -21,6 +21,10 @@ COMMANDS: dict[str, tuple[str, bool]] = {
     "scontrol": ("slurm_compat.cli.scontrol", True),
     "sinfo": ("slurm_compat.cli.sinfo", True),
     "sstat": ("slurm_compat.cli.sstat", True),
+    "sshare": ("slurm_compat.cli.sshare", True),
+    "sprio": ("slurm_compat.cli.sprio", True),
+    "sdiag": ("slurm_compat.cli.sdiag", True),
+    "sacctmgr": ("slurm_compat.cli.sacctmgr", True),
     "srun": ("slurm_compat.cli.srun", False),
     "salloc": ("slurm_compat.cli.salloc", False),
 }

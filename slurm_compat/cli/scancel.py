@@ -15,10 +15,18 @@ from slurm_compat import SLURM_VERSION
 from slurm_compat.cli import scancel_options, squeue_values
 from slurm_compat.cli.clusters import require_own_cluster
 from slurm_compat.cli.context import Context
+from slurm_compat.cli.controller import ControllerDown
 from slurm_compat.cli.scancel_options import Asked
 from slurm_compat.cli.squeue_filter import NO_LIMIT_ID, hosts
 from slurm_compat.core import states, taskids
-from slurm_compat.core.errors import ALREADY_DONE, INVALID_JOB_ID, TEXT, TRANSITION_STATE_NO_UPDATE, SlurmError
+from slurm_compat.core.errors import (
+    ALREADY_DONE,
+    INVALID_JOB_ID,
+    TEXT,
+    TRANSITION_STATE_NO_UPDATE,
+    CommandError,
+    SlurmError,
+)
 from slurm_compat.core.jobid import JobExpression, job_name
 
 NOT_FEDERATED = (191, "Not a valid federated job")  # exit code, words
@@ -160,6 +168,8 @@ class Cancelling:
             filters["user_ids"] = [self.asked.user_id] if not expressions else []
         try:
             rows = list(self.ctx.controller.rows("jobs", FIELDS, **filters))
+        except ControllerDown as problem:
+            raise CommandError(f"slurm_load_jobs error: {problem.text}") from None
         except SlurmError as problem:
             if problem.number != INVALID_JOB_ID:
                 raise
@@ -256,7 +266,10 @@ class Cancelling:
                 args[name] = True
         if "admin-comment" in asked.values:
             args["admin_comment"] = asked.values["admin-comment"]
-        errors = self.ctx.controller.call("cancel", **args)["errors"]
+        try:
+            errors = self.ctx.controller.call("cancel", **args)["errors"]
+        except ControllerDown as problem:
+            return [(text, problem.number, problem.text) for text in targets]
         return [(text, number, words) for text, number, words in errors]
 
     def _refused(self, what: str, number: int, words: str) -> None:

@@ -158,9 +158,7 @@ def account_rows(conf: ClusterConf) -> list[Values]:
         }
         for account in conf.accounts
     }
-    rows.setdefault(
-        ROOT, {"name": ROOT, "description": ROOT_DESCRIPTION, "organization": ROOT, "coordinators": []}
-    )
+    rows.setdefault(ROOT, {"name": ROOT, "description": ROOT_DESCRIPTION, "organization": ROOT, "coordinators": []})
     return [rows[name] for name in sorted(rows)]
 
 

@@ -15,9 +15,12 @@ from slurm_compat import SLURM_VERSION
 from slurm_compat.controller import (
     accounting,
     allocating,
+    associations,
     cancelling,
     changing,
     clusterchange,
+    priorities,
+    shares,
     show_config,
     submitting,
     updating,
@@ -30,7 +33,7 @@ from slurm_compat.controller.controller import Controller
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.placing import running
 from slurm_compat.controller.server import Session
-from slurm_compat.core import calls, errors
+from slurm_compat.core import calls, errors, taskids
 from slurm_compat.core.calls import ADMIN, AGENT, OPERATOR, Call
 from slurm_compat.core.errors import BadValue, SlurmError
 from slurm_compat.core.states import COMPLETING
@@ -89,10 +92,17 @@ class Calls:
         )
         return {"pairs": [list(pair) for pair in show_config.pairs(controller.cluster.conf, live)]}
 
-    def statistics(self, session: Session, args: calls.Nothing) -> Answer:
+    def statistics(self, session: Session, args: calls.Statistics) -> Answer:
         controller = self._controller
         table = controller.table
-        return {
+        if args.reset:
+            if not _known(session).operator:
+                raise SlurmError(errors.ACCESS_DENIED)
+            controller.statistics.reset(controller.now(), controller.counters)
+            return {}
+        waiting = [table.jobs[job_id] for job_id in table.pending]
+        return controller.statistics.figures(controller.counters) | {
+            "jobs_pending": sum(taskids.count(job.array_ranges) if job.array_ranges else 1 for job in waiting),
             "started_at": controller.started_at,
             "now": controller.now(),
             "jobs": len(table.jobs),
@@ -101,12 +111,21 @@ class Calls:
             "waiting": controller.staging.waiting,
             "blocked": len(controller.staging.blocked),
             "outbox": controller.outbox.length,
+            "sending": int(controller.outbox.length > 0),  # one worker takes the outbox's messages to Armada
+            "server_threads": 1,
+            "store_queue": controller.store.waiting,
             "armada_failures": controller.outbox.failures,
             "commits": controller.store.commits,
             "changes": controller.store.changes,
             "agents": sum(len(run.links) for run in controller.agents.runs.values()),
             "counters": dict(controller.counters),
         }
+
+    def answered(self, session: Session, call: Call, args: calls.Args, seconds: float) -> None:
+        """The server's word that a call was answered. Agents of other machines are known by their tokens alone."""
+        caller = session.caller
+        uid, user = (caller.uid, caller.user_name) if caller is not None else (0, "root")
+        self._controller.statistics.answered(call.name, args, uid, user, seconds)
 
     def shutdown(self, session: Session, args: calls.Nothing) -> Answer:
         self._stop()
@@ -221,6 +240,42 @@ class Calls:
 
     async def accounting(self, session: Session, args: calls.Accounting) -> Any:
         return await accounting.accounting(self._controller, session, args)
+
+    def associations(self, session: Session, args: calls.Fields) -> Answer:
+        controller = self._controller
+        rows = associations.association_rows(controller.cluster.conf)
+        if not shares.FIELDS.isdisjoint(args.fields):
+            found = controller.shares.now()
+            rows = [row | shares.values(found[row["id"]]) for row in rows]
+        return _chosen(rows, args.fields)
+
+    def accounts(self, session: Session, args: calls.Fields) -> Answer:
+        return _chosen(associations.account_rows(self._controller.cluster.conf), args.fields)
+
+    def users(self, session: Session, args: calls.Fields) -> Answer:
+        return _chosen(associations.user_rows(self._controller.cluster.conf), args.fields)
+
+    def qos(self, session: Session, args: calls.Fields) -> Answer:
+        return _chosen(associations.qos_rows(self._controller.cluster.conf), args.fields)
+
+    def tres(self, session: Session, args: calls.Fields) -> Answer:
+        return _chosen(associations.tres_rows(self._controller.cluster.conf), args.fields)
+
+    def priorities(self, session: Session, args: calls.Priorities) -> Answer:
+        controller = self._controller
+        now = controller.now()
+        table = controller.table
+        wanted = frozenset(args.job_ids)
+        jobs = (table.jobs[job_id] for job_id in sorted(table.pending))
+        return _chosen(
+            [
+                row
+                for job in jobs
+                if priorities.shown(job, now) and (not wanted or wanted & {job.job_id, job.array_job_id})
+                for row in priorities.rows(job, controller.cluster, now)
+            ],
+            args.fields,
+        )
 
     async def job_script(self, session: Session, args: calls.JobId) -> dict[str, Any]:
         controller = self._controller
@@ -370,6 +425,10 @@ def _field(values: dict[str, Any], name: str) -> Any:
     if name not in values:
         raise SlurmError(BAD_ARGUMENT, f"unknown field {name}")
     return values[name]
+
+
+def _chosen(rows: list[dict[str, Any]], fields: list[str]) -> Iterator[list[list[Any]]]:
+    return _chunks([[_field(row, field) for field in fields] for row in rows])
 
 
 def _chunks(rows: list[list[Any]]) -> Iterator[list[list[Any]]]:

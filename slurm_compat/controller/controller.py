@@ -26,8 +26,10 @@ from slurm_compat.controller.listeners import Listeners
 from slurm_compat.controller.machine import Event
 from slurm_compat.controller.nodes import Cluster
 from slurm_compat.controller.remembered import Remembered
+from slurm_compat.controller.shares import Shares
 from slurm_compat.controller.sluid import Numbers
 from slurm_compat.controller.staging import Staging
+from slurm_compat.controller.statistics import Statistics
 from slurm_compat.controller.stepcalls import Steps
 from slurm_compat.controller.submitting import Submissions
 from slurm_compat.controller.table import Table, job_row
@@ -70,9 +72,13 @@ class Controller:
         self.state_folder = ""
         self.started_at = int(time.time())
         self.counters: dict[str, int] = {}
+        self.statistics = Statistics(self.started_at)
+        self.shares = Shares(conf, lambda: placing.running(self), self.now)
+        cluster.fairshare = self.shares.factor
         self.follow: Callable[[str, str], None] = lambda queue, job_set: None  # watch this event stream; main sets it
         self._pumping = False
         self._retry_soon = False
+        self._out_of_turn = False  # the next round is of jobs that were blocked
         self._reasons_at = 0.0
         self._reasons_stale = True
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -151,6 +157,7 @@ class Controller:
         self._reasons_stale = True
 
     def _restarted(self, change: Change, job: Job, before: Job) -> None:
+        self.shares.ended(before)
         change.put("jobs", before.db_index, job_row(before, live=False))
         job.db_index = self.new_db_index()
 
@@ -183,6 +190,7 @@ class Controller:
 
     def _ended(self, change: Change, job: Job, effect: machine.Ended) -> None:
         job_id = job.job_id
+        self.shares.ended(job)
         self.staging.retract(job_id)
         self.watchers.remove(job)
         self.due.at(job.end_time + max(self.conf.min_job_age, 1), "purge", job_id)
@@ -201,6 +209,7 @@ class Controller:
 
     def admit(self, job: Job) -> None:
         """A job that the store has just taken: it may be seen from now on."""
+        self.count("submitted")
         self.table.place(job)
         self._reasons_stale = True
         if not job.staged:
@@ -305,7 +314,22 @@ class Controller:
     def _pump(self) -> None:
         self._pumping = False
         change = Change()
-        self.staging.take(lambda job_id, queue: self._pick(job_id, queue, change))
+        began = time.perf_counter()
+        depth = started = 0
+
+        def pick(job_id: int, queue: str) -> bool | None:
+            nonlocal depth, started
+            depth += 1
+            staged = self.staging.handed
+            answer = self._pick(job_id, queue, change)
+            started += self.staging.handed - staged
+            return answer
+
+        waiting = self.staging.waiting
+        self.staging.take(pick)
+        out_of_turn, self._out_of_turn = self._out_of_turn, False
+        spent = time.perf_counter() - began
+        self.statistics.round(out_of_turn, spent, depth, waiting, started, self.now())
         if change:
             self.commit(change)
 
@@ -390,6 +414,7 @@ class Controller:
 
     def _retry(self) -> None:
         self._retry_soon = False
+        self._out_of_turn = True
         self.reoffer(self.staging.some_blocked())
 
     def take_back(self, job: Job, change: Change, why: str) -> Job:

@@ -87,6 +87,7 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     accrue_time: int = 0
     start_time: int = 0
     end_time: int = 0
+    limit_ends_at: int = 0  # when EndTime was set for a running job; 0: when start and time limit say
     suspend_time: int = 0
     pre_sus_time: int = 0  # seconds run before the last suspension
     suspended_for: int = 0  # seconds spent suspended

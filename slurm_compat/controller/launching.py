@@ -29,6 +29,8 @@ _REQUEST = (
 
 def end_time(job: Job) -> int:
     """When the job's time is over, 0: never. Time spent suspended doesn't count."""
+    if job.limit_ends_at and job.start_time:
+        return job.limit_ends_at + job.suspended_for
     if job.time_limit == UNLIMITED or not job.start_time:
         return 0
     return job.start_time + job.time_limit * 60 + job.suspended_for

@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from slurm_compat.controller import associations
 from slurm_compat.controller.jobs import Job
 from slurm_compat.core import reasons, tres
 from slurm_compat.core.cluster import ClusterConf, QosConf, UserConf
 from slurm_compat.core.errors import ACCOUNTING_POLICY, INVALID_ACCOUNT, INVALID_QOS, SlurmError
-
-# associations' numbers begin behind those of the root account and of its user
-FIRST_ASSOCIATION = 3
 
 
 class Association(NamedTuple):
@@ -42,7 +40,7 @@ def association(conf: ClusterConf, user_name: str, account: str) -> Association:
         chosen = [entry for entry in own if entry[1].default] or own
     if chosen:
         place, user = chosen[0]
-        return Association(user.account, FIRST_ASSOCIATION + place, tuple(user.qos))
+        return Association(user.account, associations.numbers(conf)[place], tuple(user.qos))
     if enforced(conf, "associations"):
         raise SlurmError(INVALID_ACCOUNT)
     return Association(account or _only_account(own), 0, tuple(qos.name for qos in conf.qos))

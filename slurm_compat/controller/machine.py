@@ -264,7 +264,7 @@ def _again(job: Job, event: Event, ended_as: str) -> list[Effect]:
     job.submit_time = event.at
     job.eligible_time = job.begin_time
     job.accrue_time = 0
-    job.start_time = job.end_time = 0
+    job.start_time = job.end_time = job.limit_ends_at = 0
     job.exit_code = job.derived_exit_code = 0
     job.cancelled_by = None
     job.suspended_for = job.pre_sus_time = job.suspend_time = 0

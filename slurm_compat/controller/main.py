@@ -169,6 +169,7 @@ class Process:
         await restoring.restore(controller, watch)
         calls = Calls(controller, self._stop.set, lambda: self._reconfigure(controller))
         server = Server(calls.answer, lambda uid, gid: controller.caller(uid, gid), controller.count)
+        server.answered = calls.answered
         await server.listen_unix(os.path.join(self.state, "run", "controller.sock"))
         if conf.armada.controller_address:
             host, _, port = conf.armada.controller_address.rpartition(":")

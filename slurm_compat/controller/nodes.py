@@ -59,6 +59,7 @@ class Cluster:
         self._where: dict[int, list[Node]] = {}  # by job id
         # jobs that count against limits: handed to Armada or running; the controller sets it
         self.live: Callable[[], Iterable[Job]] = lambda: ()
+        self.fairshare: Callable[[Job], float] = lambda job: 1.0  # 0..1; the controller sets it
         self.groups_of: Callable[[str], frozenset[str]] = host.groups_of
         self.measure: Callable[[], tuple[float, int | None]] = host.load_and_free
         self.tres_listed = tuple(filter(None, conf.accounting_storage_tres.replace(" ", "").lower().split(",")))

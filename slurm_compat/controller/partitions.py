@@ -61,6 +61,7 @@ class Partition:
     select_type: str = "NONE"
     node_selector: dict[str, str] = field(default_factory=dict)
     priority_class: str = ""
+    labelled: bool = True  # its nodes carry its label; False once its nodes are an administrator's, not the cluster file's
 
 
 # what scontrol may set as it is; the others have rules of their own below
@@ -149,6 +150,7 @@ def change(partition: Partition, changes: Mapping[str, Any], names: Sequence[str
             setattr(partition, name, value if value and value.upper() != "ALL" else "ALL")
     if nodes is not None:
         partition.nodes, partition.node_names = nodes
+        partition.labelled = False
     partition.qos = changes.get("qos", partition.qos)
 
 

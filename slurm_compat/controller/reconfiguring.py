@@ -27,6 +27,8 @@ def reconfigure(controller: Controller, conf: ClusterConf, own_uid: int) -> None
     conf = msgspec.structs.replace(conf, **{name: getattr(controller.conf, name) for name in FIXED})
     cluster = Cluster.from_conf(conf, old.machine, old.started_at)
     cluster.live = lambda: live(controller)
+    controller.shares.configure(cluster.conf)
+    cluster.fairshare = controller.shares.factor
     cluster.groups_of, cluster.measure = old.groups_of, old.measure
     # nodes that a file names for the first time start as it says
     cluster.restore({name: values for name, values in old.saved().items() if name in old.nodes})

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from slurm_compat.armada.client import ArmadaError
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.machine import Event
+from slurm_compat.controller.shares import past_use
 from slurm_compat.controller.table import job_of, step_of
 from slurm_compat.core.states import COMPLETING, PENDING
 from slurm_compat.store import questions
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 TIDY_EVERY = 600.0  # seconds
 KEYS_KEPT = 24 * 3600  # seconds a submission's key is remembered
+FADED = 10  # half-lives after which a job's use counts no more
 RECENT = 1800  # seconds of keys that are read back into memory
 
 
@@ -60,6 +62,24 @@ async def restore(controller: Controller, watch: Watch) -> None:
     if table.jobs:
         log.info("read back %d jobs, %d running", len(table.jobs), len(table.running))
     controller.spawn(reconcile(controller, watch))
+    controller.spawn(count_past_use(controller))
+
+
+async def count_past_use(controller: Controller) -> None:
+    """What earlier jobs used, for the fair shares; read beside the work, for it may be a million records."""
+    shares = controller.shares
+    jobs = controller.table.jobs
+    for job in jobs.values():
+        if job.is_final:
+            shares.ended(job)
+    known, last = frozenset(job.db_index for job in jobs.values()), controller.new_db_index()
+    half_life = shares.used.half_life
+    since = int(controller.now() - FADED * half_life) if half_life else 0
+    beside = shares.beside()
+    used = await controller.store.read(
+        lambda connection: past_use(beside, questions.ended_since(connection, since), known, last)
+    )
+    shares.used.take_over(used)
 
 
 def _read(connection: Connection, now: int) -> tuple[questions.Saved, int, list[tuple[str, Any]]]:

@@ -13,13 +13,14 @@ import logging
 import os
 import socket
 import struct
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
 
 from slurm_compat.controller.submission import Caller
-from slurm_compat.core.calls import CALLS, Args, Call
+from slurm_compat.core.calls import CALLS, Args, Call, Nothing
 from slurm_compat.core.errors import INTERNAL, SlurmError
 from slurm_compat.core.wire import LENGTH, MAX_FRAME
 
@@ -185,6 +186,8 @@ class Connection(asyncio.Protocol):
             self.answer_error(SlurmError(BAD_CALL, f"There is no call {frame.call[:40]}"))
             return
         self._server.count(call.name)
+        began = time.perf_counter()
+        args: Args = Nothing()  # until they have been read
         try:
             args = _DECODERS[call.name](frame.args)
             answer = self._server.answer(session, call, args)
@@ -196,17 +199,19 @@ class Connection(asyncio.Protocol):
             log.exception("call %s failed", call.name)
             self.answer_error(SlurmError(INTERNAL))
         else:
-            if answer is None:
-                return  # a stream: it sends by itself
             if isinstance(answer, dict):
                 self.send({"result": answer})
+            elif answer is not None:  # else a stream: it sends by itself
+                self._busy = True
+                task = asyncio.ensure_future(self._finish(session, call, args, answer, began))
+                self._server.tasks.add(task)
+                task.add_done_callback(self._server.tasks.discard)
                 return
-            self._busy = True
-            task = asyncio.ensure_future(self._finish(call, answer))
-            self._server.tasks.add(task)
-            task.add_done_callback(self._server.tasks.discard)
+        self._server.answered(session, call, args, time.perf_counter() - began)
 
-    async def _finish(self, call: Call, answer: Awaitable[Any] | Iterable[Any]) -> None:
+    async def _finish(
+        self, session: Session, call: Call, args: Args, answer: Awaitable[Any] | Iterable[Any], began: float
+    ) -> None:
         """Send what a call that takes its time answers: a result, or chunks of rows."""
         try:
             if isinstance(answer, Awaitable):
@@ -222,6 +227,7 @@ class Connection(asyncio.Protocol):
         except Exception:
             log.exception("call %s failed", call.name)
             self.answer_error(SlurmError(INTERNAL))
+        self._server.answered(session, call, args, time.perf_counter() - began)
         self._busy = False
         while self._frames and not self._busy and not self.closed:
             assert self._session is not None
@@ -251,6 +257,8 @@ class Server:
         self.answer = answer
         self._caller_of = caller_of
         self.count = count
+        # told of each call when it was answered: the session, the call, its arguments, seconds
+        self.answered: Callable[[Session, Call, Args, float], None] = lambda session, call, args, seconds: None
         self.connections: set[Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []

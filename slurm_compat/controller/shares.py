@@ -9,9 +9,11 @@ Fair Tree algorithm; observed on 26.05.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
 
 from slurm_compat.controller.associations import ROOT_ACCOUNT, Association, tree
 from slurm_compat.controller.jobs import Job
@@ -61,77 +63,110 @@ def integral(start: float, end: float, now: float, half_life: float) -> float:
     return (math.exp(-rate * max(now - end, 0.0)) - math.exp(-rate * max(now - start, 0.0))) / rate
 
 
+class Run(Protocol):
+    """What of a job tells its use; a Job, or less."""
+
+    user_name: str
+    account: str
+    state: str
+    nodes: str
+    start_time: int
+    end_time: int
+    suspend_time: int
+    suspended_for: int
+    tres_alloc_str: str
+
+
+class Used:
+    """Use of what has ended, by association number; each sum is as of some moment, and fades from there."""
+
+    def __init__(self, numbers: Mapping[tuple[str, str], int], half_life: float) -> None:
+        self.numbers = numbers  # by user and account
+        self.half_life = half_life
+        self._sums: dict[int, tuple[float, Amounts]] = {}
+
+    def add(self, run: Run) -> None:
+        if not run.nodes or not run.start_time or run.end_time <= run.start_time:
+            return
+        number = self.numbers.get((run.user_name, run.account))
+        if number is not None:
+            weighed = _seconds(run, run.end_time, run.end_time, self.half_life)
+            amounts = {name: amount * weighed for name, amount in _amounts(run.tres_alloc_str).items()}
+            self._add(number, run.end_time, amounts)
+
+    def _add(self, number: int, at: float, amounts: Amounts) -> None:
+        """Amounts as of `at`; records come in no order, so either side may have to fade."""
+        before, kept = self._sums.get(number, (at, {}))
+        latest = max(at, before)
+        old, new = self._left(latest - before), self._left(latest - at)
+        total = {name: amount * old for name, amount in kept.items()}
+        for name, amount in amounts.items():
+            total[name] = total.get(name, 0.0) + amount * new
+        self._sums[number] = (latest, total)
+
+    def _left(self, seconds: float) -> float:
+        return 0.5 ** (seconds / self.half_life) if self.half_life and seconds > 0 else 1.0
+
+    def take_over(self, other: Used) -> None:
+        """Another's sums, by user and account."""
+        for name, number in other.numbers.items():
+            if number in other._sums and name in self.numbers:
+                self._add(self.numbers[name], *other._sums[number])
+
+    def at(self, now: float) -> dict[int, Amounts]:
+        return {
+            number: {name: amount * self._left(now - at) for name, amount in amounts.items()}
+            for number, (at, amounts) in self._sums.items()
+        }
+
+
 class Shares:
-    """Usage by association number, and the factors made of it."""
+    """Use by association, and the factors made of it."""
 
     def __init__(self, conf: ClusterConf, running: Callable[[], Iterable[Job]], now: Callable[[], int]) -> None:
-        self._conf = conf
         self._running = running
         self._now = now
-        self.half_life = half_life_of(conf)
-        self._used: dict[int, Amounts] = {}  # as of _used_at
-        self._used_at: dict[int, float] = {}
         self._factors: dict[int, float] = {}
         self._factors_at = 0
+        self.used = Used({}, 0.0)
         self.configure(conf)
 
     def configure(self, conf: ClusterConf) -> None:
-        """The cluster file as it is now."""
-        self._conf = conf
-        self.half_life = half_life_of(conf)
+        """The associations as the cluster file has them now; each keeps the use it had, whatever its number."""
         self._tree = tree(conf)
-        self._numbers = {(entry.user, entry.account): entry.number for entry in self._tree if entry.user}
         self._parents = {entry.number: entry.parent_number for entry in self._tree}
+        numbers = {(entry.user, entry.account): entry.number for entry in self._tree if entry.user}
+        before, self.used = self.used, Used(numbers, half_life_of(conf))
+        self.used.take_over(before)
         self._factors_at = 0
 
     def ended(self, job: Job) -> None:
         """A run is over: its use is kept."""
-        if not job.nodes or not job.start_time or job.end_time <= job.start_time:
-            return
-        number = self._numbers.get((job.user_name, job.account))
-        if number is None:
-            return
-        weighed = _seconds(job, job.end_time, job.end_time, self.half_life)
-        at = self._used_at.get(number, float(job.end_time))
-        used = self._used.setdefault(number, {})
-        if job.end_time >= at:
-            self._fade(used, job.end_time - at)
-            self._used_at[number] = float(job.end_time)
-        else:  # records come in no order: an older one has faded since
-            weighed *= self._faded(at - job.end_time)
-        for name, amount in _amounts(job.tres_alloc_str).items():
-            used[name] = used.get(name, 0.0) + amount * weighed
+        self.used.add(job)
 
-    def _faded(self, seconds: float) -> float:
-        return 0.5 ** (seconds / self.half_life) if self.half_life else 1.0
-
-    def _fade(self, used: Amounts, seconds: float) -> None:
-        left = self._faded(seconds)
-        for name in used:
-            used[name] *= left
+    def beside(self) -> Used:
+        """An empty account of use to fill elsewhere and merge."""
+        return Used(self.used.numbers, self.used.half_life)
 
     def now(self) -> dict[int, Share]:
         """Every association's share at this moment."""
         now = self._now()
-        used: dict[int, Amounts] = {}
-        for number, amounts in self._used.items():
-            left = self._faded(now - self._used_at[number])
-            used[number] = {name: amount * left for name, amount in amounts.items()}
-        promised: dict[int, dict[str, int]] = {}
+        used = self.used.at(now)
+        promised: dict[int, dict[str, float]] = {}
         for job in self._running():
-            own = self._numbers.get((job.user_name, job.account))
+            own = self.used.numbers.get((job.user_name, job.account))
             if own is None or not job.start_time:
                 continue
-            weighed = _seconds(job, now, now, self.half_life)
+            weighed = _seconds(job, now, now, self.used.half_life)
             amounts = used.setdefault(own, {})
             run = promised.setdefault(own, {})
             left_over = _left(job, now)
             for name, amount in _amounts(job.tres_alloc_str).items():
                 amounts[name] = amounts.get(name, 0.0) + amount * weighed
-                run[name] = run.get(name, 0) + amount * left_over
+                run[name] = run.get(name, 0.0) + amount * left_over
         return fair_tree(self._tree, self._summed(used), self._summed(promised))
 
-    def _summed(self, own: dict[int, dict[str, float]] | dict[int, dict[str, int]]) -> dict[int, Amounts]:
+    def _summed(self, own: dict[int, Amounts]) -> dict[int, Amounts]:
         """With each account's the sum of what is below it."""
         total: dict[int, Amounts] = {}
         for number, amounts in own.items():
@@ -139,17 +174,17 @@ class Shares:
             while above:
                 kept = total.setdefault(above, {})
                 for name, amount in amounts.items():
-                    kept[name] = kept.get(name, 0) + amount
+                    kept[name] = kept.get(name, 0.0) + amount
                 above = self._parents.get(above, 0)
         return total
 
     def factor(self, job: Job) -> float:
         """0..1 for a job's priority; 1.0 where nobody has a share to compare with."""
-        number = self._numbers.get((job.user_name, job.account))
+        number = self.used.numbers.get((job.user_name, job.account))
         if number is None:
-            return 0.0 if len(self._numbers) > 1 else 1.0
+            return 0.0 if len(self.used.numbers) > 1 else 1.0
         now = self._now()
-        if now - self._factors_at >= FACTOR_EVERY or now < self._factors_at:
+        if not 0 <= now - self._factors_at < FACTOR_EVERY:
             self._factors = {number: share.factor for number, share in self.now().items() if share.factor is not None}
             self._factors_at = now
         return self._factors.get(number, 0.0)
@@ -160,7 +195,7 @@ def _amounts(text: str) -> dict[str, int]:
     return tres.parse(text)
 
 
-def _seconds(job: Job, end: int, now: int, half_life: float) -> float:
+def _seconds(job: Run, end: int, now: int, half_life: float) -> float:
     """Weighed seconds of a run up to `end`; time spent suspended is no use, and is spread over the run."""
     whole = end - job.start_time
     if whole <= 0:
@@ -177,9 +212,7 @@ def _left(job: Job, now: int) -> int:
     return max(0, job.start_time + job.time_limit * 60 - now)
 
 
-def fair_tree(
-    entries: list[Association], used: dict[int, Amounts], promised: dict[int, Amounts]
-) -> dict[int, Share]:
+def fair_tree(entries: list[Association], used: dict[int, Amounts], promised: dict[int, Amounts]) -> dict[int, Share]:
     """Fair Tree: siblings are ordered by shares over use, level by level, and users get their rank as their factor."""
     children: dict[int, list[Association]] = {}
     for entry in entries:
@@ -242,3 +275,50 @@ def ranks(children: dict[int, list[Association]], level_fs: dict[int, float]) ->
 
     walk(children.get(ROOT_ACCOUNT, []), False)
     return found
+
+
+def values(share: Share) -> dict[str, Any]:
+    """As rows of associations have it."""
+    return {
+        "shares_norm": share.norm,
+        "usage_raw": share.usage,
+        "usage_norm": share.usage_norm,
+        "effective_usage": share.effective,
+        "fairshare": share.factor,
+        "level_fs": None if math.isinf(share.level_fs) else share.level_fs,
+        "tres_usage": share.tres,
+        "tres_run_seconds": share.tres_run,
+    }
+
+
+FIELDS = frozenset(
+    ("shares_norm", "usage_raw", "usage_norm", "effective_usage", "fairshare", "level_fs", "tres_usage")
+    + ("tres_run_seconds",)
+)
+
+
+class PastRun(msgspec.Struct):
+    """What of a stored job tells its use: reading no more than this is quick."""
+
+    user_name: str
+    account: str = ""
+    state: str = ""
+    nodes: str = ""
+    start_time: int = 0
+    end_time: int = 0
+    suspend_time: int = 0
+    suspended_for: int = 0
+    tres_alloc_str: str = ""
+    db_index: int = 0
+
+
+_past_run = msgspec.msgpack.Decoder(PastRun).decode
+
+
+def past_use(beside: Used, records: Iterable[bytes], known: frozenset[int], last: int) -> Used:
+    """The use of stored jobs, without those that memory counts itself: `known` ones, and any newer than `last`."""
+    for data in records:
+        run = _past_run(data)
+        if run.db_index <= last and run.db_index not in known:
+            beside.add(run)
+    return beside

@@ -23,6 +23,7 @@ class Staging:
         self._offered: dict[int, tuple[str, int]] = {}  # job id: queue, priority it is in the heap with
         self._inside: dict[str, set[int]] = {}
         self.blocked: dict[int, str] = {}  # job id: queue; ready, but may not go now
+        self.handed = 0  # jobs that ever went to Armada
 
     def offer(self, job: Job, queue: str) -> None:
         """The job is ready; an earlier offer with another priority no longer counts."""
@@ -46,6 +47,7 @@ class Staging:
         return self.room(queue) and (not heap or heap[0][:2] > (-job.priority, job.array_job_id or job.job_id))
 
     def entered(self, job_id: int, queue: str) -> None:
+        self.handed += 1
         self._inside.setdefault(queue, set()).add(job_id)
 
     def left(self, job_id: int, queue: str) -> None:

@@ -169,6 +169,8 @@ class Steps:
         if run is not None:
             run.step_sessions.pop(step_id, None)
         step = controller.table.steps.get(db_index, {}).get(step_id)
+        if run is not None and run.ending:
+            return  # its agents end it, and leave it its KillWait
         if step is not None and not step.end_time:
             nodes = [entry[0] for entry in step.layout]
             controller.agents.tell(job_id, {"msg": "signal", "to": step_id, "signal": signal.SIGKILL}, nodes)
@@ -184,8 +186,9 @@ class Steps:
         step = controller.table.steps.get(job.db_index, {}).get(args.step_id)
         if step is None:
             raise SlurmError(errors.INVALID_JOB_ID)
-        if step.end_time:
-            return {}
+        run = controller.agents.runs.get(job.job_id)
+        if step.end_time or (run is not None and run.ending and run.links):
+            return {}  # of a job that ends the agents tell
         nodes = [entry[0] for entry in step.layout]
         kill = {"msg": "signal", "to": args.step_id, "signal": signal.SIGKILL}
         told = controller.agents.tell(job.job_id, kill, nodes)

@@ -65,6 +65,7 @@ def plan(job: Job, steps: Iterable[Step], request: StepRequest) -> Granted:
     tasks = request.tasks or _tasks_by_nodes(request)
     whole = not (request.exact or request.exclusive or request.cpus_per_task is not None)
     _possible(free, tasks, per_task, request)
+    stepgres.check([node[4] for node in nodes], request)
     if whole:
         # a step that takes whole nodes waits until nobody else holds a CPU there
         free = [node if len(node.cpus) == node.all_cpus else node._replace(cpus=[]) for node in free]
@@ -145,7 +146,6 @@ def _possible(free: Sequence[Free], tasks: int, per_task: int, request: StepRequ
     room = sorted((node.all_cpus // per_task for node in free), reverse=True)[:most]
     if not request.overcommit and sum(room) < tasks:
         raise SlurmError(errors.TOO_MANY_REQUESTED_CPUS)
-    stepgres.check([node.gres for node in free], request)
 
 
 def _choose(free: Sequence[Free], tasks: int, per_task: int, request: StepRequest) -> list[Free]:

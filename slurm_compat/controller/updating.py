@@ -228,7 +228,7 @@ def _set_time_limit(controller: Controller, caller: Caller, job: Job, value: Any
     limit = _limit(value, job.time_limit)
     if not caller.operator and limit > job.time_limit and not _partition_lets(controller, job, limit):
         raise SlurmError(errors.ACCESS_DENIED)
-    job.time_limit = limit
+    job.time_limit, job.limit_ends_at = limit, 0
     if job.is_running:
         controller.agents.tell(job.job_id, {"msg": "update", "end_time": launching.end_time(job)})
 
@@ -244,6 +244,9 @@ def _set_end_time(controller: Controller, caller: Caller, job: Job, value: Any) 
         raise SlurmError(errors.JOB_NOT_RUNNING)
     minutes = max(1, -(-(int(value) - job.start_time) // 60))
     _set_time_limit(controller, caller, job, minutes)
+    # to the second, though the time limit counts in minutes; what it was suspended until now is not added to it
+    job.limit_ends_at = int(value) - job.suspended_for
+    controller.agents.tell(job.job_id, {"msg": "update", "end_time": launching.end_time(job)})
 
 
 def _set_nice(controller: Controller, caller: Caller, job: Job, value: Any) -> None:

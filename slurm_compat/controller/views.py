@@ -38,6 +38,8 @@ def shown_end(job: Job) -> int:
     """The end of a finished job, the expected end of a running one."""
     if job.end_time or not job.start_time:
         return job.end_time
+    if job.limit_ends_at:
+        return job.limit_ends_at + job.suspended_for
     if job.time_limit == UNLIMITED:
         return job.start_time + YEAR
     return job.start_time + job.time_limit * 60 + job.suspended_for

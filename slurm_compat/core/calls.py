@@ -65,6 +65,19 @@ class Fields(Args):
     names: list[str] = []
 
 
+class Priorities(Args):
+    """Of jobs that wait and could start; all of them without a filter."""
+
+    fields: list[str]
+    job_ids: list[int] = []
+
+
+class Statistics(Args):
+    """-> controller/statistics.py's figures. `reset` begins them anew, and is an operator's."""
+
+    reset: bool = False
+
+
 class Steps(Args):
     """Running steps of running jobs."""
 
@@ -222,6 +235,12 @@ CALLS = {
         Call("reservations", Fields, ROWS, ANYONE),
         Call("licenses", Fields, ROWS, ANYONE),
         Call("accounting", Accounting, ROWS, ANYONE),
+        Call("associations", Fields, ROWS, ANYONE),  # with their use and fair share, where asked for
+        Call("accounts", Fields, ROWS, ANYONE),
+        Call("users", Fields, ROWS, ANYONE),
+        Call("qos", Fields, ROWS, ANYONE),
+        Call("tres", Fields, ROWS, ANYONE),
+        Call("priorities", Priorities, ROWS, ANYONE),
         Call("cancel", Cancel, RESULT, OWNER),
         Call("hold", Hold, RESULT, OWNER),
         Call("release", Targets, RESULT, OWNER),
@@ -237,7 +256,7 @@ CALLS = {
         Call("step_create", StepCreate, EVENTS, OWNER),
         Call("step_complete", StepComplete, RESULT, OWNER),
         Call("agent", AgentHello, EVENTS, AGENT),
-        Call("statistics", Nothing, RESULT, ANYONE),
+        Call("statistics", Statistics, RESULT, ANYONE),
         Call("shutdown", Nothing, RESULT, ADMIN),
         Call("reconfigure", Nothing, RESULT, ADMIN),
     )

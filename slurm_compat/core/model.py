@@ -467,6 +467,75 @@ ACCOUNTING_FIELDS: dict[str, str] = {
     "original_sluid": "str",
 }
 
+# The accounting's own tables, and what fair share makes of them.
+ASSOCIATION_FIELDS: dict[str, str] = {
+    "id": "int",
+    "cluster": "str",
+    "account": "str",
+    "user": "str: '' for the account itself",
+    "parent_account": "str: '' for root and for users",
+    "parent_id": "int: 0 for root",
+    "lineage": "str: '/project1/0-alice/'; sorted by it, the tree is in order",
+    "is_default": "bool: the user's default account",
+    "shares_raw": "int",
+    "qos": "list[str]: by name",
+    "qos_ids": "list[int]",
+    "shares_norm": "float: of its siblings' shares",
+    "usage_raw": "float: billing seconds, faded by age",
+    "usage_norm": "float: of the cluster's usage",
+    "effective_usage": "float: of its siblings' usage",
+    "fairshare": "float|None: a user's factor",
+    "level_fs": "float|None: None is infinite",
+    "tres_usage": "dict[str, float]: resource-seconds, faded",
+    "tres_run_seconds": "dict[str, int]: what running jobs may still use",
+}
+
+ACCOUNT_FIELDS: dict[str, str] = {
+    "name": "str",
+    "description": "str",
+    "organization": "str",
+    "coordinators": "list[str]",
+}
+
+USER_FIELDS: dict[str, str] = {
+    "name": "str",
+    "default_account": "str",
+    "admin_level": "str: None, Operator, Administrator",
+    "coordinates": "list[str]: accounts",
+}
+
+QOS_FIELDS: dict[str, str] = {
+    "id": "int",
+    "name": "str",
+    "description": "str",
+    "priority": "int",
+    "flags": "str",
+    "max_tres_per_user": "str",
+    "max_jobs_per_user": "int|None",
+    "max_submit_jobs_per_user": "int|None",
+}
+
+TRES_FIELDS: dict[str, str] = {"id": "int", "type": "str: cpu, gres", "name": "str: of gres, licences and the like"}
+
+# Factors are 0..1; `priority` is what they came to. A job of several partitions has a row for each.
+PRIORITY_FIELDS: dict[str, str] = {
+    "job_id": "int",
+    "array_job_id": "int",
+    "sluid": "str",
+    "user_id": "int",
+    "user_name": "str",
+    "account": "str",
+    "partition": "str",
+    "qos": "str",
+    "nice": "int",
+    "priority": "int",
+    "age": "float",
+    "fairshare": "float",
+    "job_size": "float",
+    "partition_factor": "float",
+    "qos_factor": "float",
+}
+
 
 class StepRequest(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What srun asks of an allocation. The tasks' environment travels here too, and is kept only while they run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, delete, func, or_, select
@@ -73,6 +73,13 @@ def history(connection: Connection, which: Filter) -> list[bytes]:
     return [
         row.data for row in connection.execute(select(jobs.c.data).where(and_(*conditions)).order_by(jobs.c.db_index))
     ]
+
+
+def ended_since(connection: Connection, since: int) -> Iterator[bytes]:
+    """Records of jobs that are no longer live and ended at or after that moment, some at a time."""
+    query = select(jobs.c.data).where(and_(~jobs.c.live, jobs.c.end_time >= since))
+    for row in connection.execution_options(yield_per=1000).execute(query):
+        yield row.data
 
 
 def steps_of(connection: Connection, db_indexes: Iterable[int]) -> list[bytes]:

@@ -150,6 +150,11 @@ class Store:
         with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
             self._loop.call_soon_threadsafe(_settle, futures, problem)
 
+    @property
+    def waiting(self) -> int:
+        """Changes that the writer has not taken up yet."""
+        return self._queue.qsize()
+
     # readers
 
     async def read(self, question: Callable[[Connection], Any]) -> Any:

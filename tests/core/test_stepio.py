@@ -55,7 +55,8 @@ def test_a_line_without_end_goes_out_in_parts():
 
 
 @pytest.mark.parametrize(
-    "body, want", [(b"a\nb\n", b"0: a\n0: b\n"), (b"a", b"0: a\n"), (b"\n", b"0: \n"), (b"a\n\nb\n", b"0: a\n0: \n0: b\n")]
+    "body, want",
+    [(b"a\nb\n", b"0: a\n0: b\n"), (b"a", b"0: a\n"), (b"\n", b"0: \n"), (b"a\n\nb\n", b"0: a\n0: \n0: b\n")],
 )
 def test_labels_as_srun_writes_them(body, want):
     assert stepio.labelled(body, b"0: ") == want

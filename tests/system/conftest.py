@@ -139,8 +139,8 @@ class Cluster:
 
     def accounts(self, ids: Iterable[str] = (), fields: str = "jobid,state,exitcode") -> dict[str, tuple[str, ...]]:
         """What sacct says: job id -> the other fields. A job in it twice fails the test."""
-        chosen = ["-j", ",".join(ids)] if ids else ["-a", "-S", "now-1day"]
-        done = self.run("sacct", "-nXPD", "-o", fields, *chosen)
+        chosen = ["-j", ",".join(ids)] if ids else ["-a", "-D", "-S", "now-1day"]
+        done = self.run("sacct", "-nXP", "-o", fields, *chosen)
         assert (done.code, done.err) == (0, ""), done
         rows = [tuple(line.split("|")) for line in done.out.splitlines()]
         found = {row[0]: row[1:] for row in rows}
@@ -184,11 +184,12 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def running_cluster(text: str = CLUSTER) -> Iterator[Cluster]:
+def running_cluster(text: str = CLUSTER, inside: str = "/tmp") -> Iterator[Cluster]:
+    """A cluster, its state in a folder of its own below `inside`."""
     with tempfile.TemporaryDirectory(prefix="slurm-system-", dir="/tmp") as folder:
         source = Path(folder, "cluster.yaml")
         source.write_text(text)
-        with operator.throwaway(str(source)) as (commands, file, state):
+        with operator.throwaway(str(source), inside=inside) as (commands, file, state):
             # warm hosts of a name of our own: they can be ended without harm to anybody else's
             build = f"system{uuid.uuid4().hex[:8]}"
             install(commands, str(file), build=build)
