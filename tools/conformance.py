@@ -21,7 +21,7 @@ TARGET = ROOT / "docs" / "conformance.md"
 HEAD = """# Conformance
 
 Transcripts recorded from a real Slurm 26.05.5 (`fixtures/golden/`), replayed against our commands on a cluster that
-mirrors the recorded one (`fixtures/clusters/oracle.yaml`). A step is *same* when its standard output, standard error and
+mirrors the recorded one (`fixtures/clusters/oracle.yaml`). A step is *same* when its output, error output and
 exit code are, but for masked times, ids and the like. `make replay` prints every difference; this page is written from
 its result.
 

@@ -64,14 +64,14 @@ def same(one: Depend, other: Depend) -> bool:
     return (one.kind, one.job_id, one.task_id) == (other.kind, other.job_id, other.task_id)
 
 
-def known_only(dependency: Dependency, known: Callable[[int], bool]) -> Dependency:
+def known_only(dependency: Dependency, known: Callable[[int, int | None], bool]) -> Dependency:
     """Without the jobs nobody knows any more: they ended long ago, and are waited for no longer.
 
     Raises SlurmError where it would matter how such a job ended.
     """
     kept = []
     for term in dependency.terms:
-        if term.kind == "singleton" or known(term.job_id):
+        if term.kind == "singleton" or known(term.job_id, term.task_id):
             kept.append(term)
         elif term.kind in NEED_AN_END:
             raise SlurmError(DEPENDENCY)

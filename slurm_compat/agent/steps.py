@@ -8,10 +8,13 @@ neither a gigabyte of output nor a lost controller is the agent's business.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
 import socket
+import sys
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,8 +89,13 @@ def start(message: Message, launch: Mapping[str, Any], user: User) -> Step:
     if pid == 0:
         code = 1
         try:
+            # what the agent's garbage still holds is closed below: collecting it here would close our own descriptors
+            gc.freeze()
             ours.close()
             code = step_process.run(message, launch, user, theirs)
+        except Exception:
+            traceback.print_exc()  # into the pod's log: the agent sees that we are gone and says so
+            sys.stderr.flush()
         finally:
             os._exit(code)
     theirs.close()

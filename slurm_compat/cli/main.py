@@ -38,8 +38,8 @@ def run(ctx: Context) -> int:
     module, _ = COMMANDS[ctx.command]
     if not ctx.cwd and ctx.command in NEED_A_FOLDER:
         ctx.error("getcwd failed: No such file or directory")
-        if code := NEED_A_FOLDER[ctx.command]:
-            return code
+        if stopped := NEED_A_FOLDER[ctx.command]:
+            return stopped
     try:
         code: int = importlib.import_module(module).main(ctx)
     except CommandError as problem:

@@ -19,10 +19,11 @@ from slurm_compat.cli.context import Context
 from slurm_compat.cli.controller import ControllerDown
 from slurm_compat.cli.scontrol_create import create, delete
 from slurm_compat.cli.where import controller_host
-from slurm_compat.core import errors, hostlist, jobid, timefmt
+from slurm_compat.core import errors, hostlist, jobid, taskids, timefmt
 from slurm_compat.core.errors import BadValue, CommandError, SlurmError
 
 MAX_LINE = 64 * 1024  # characters of an interactive line
+ANY_TASK = 1 << 32  # no task's id is above it
 
 
 LOAD_ERRORS = {
@@ -79,6 +80,8 @@ def show_job(session: Session, words: list[str]) -> bool:
     if words:
         try:
             task = jobid.parse(words[0])
+            if task.tasks and task.task is None:
+                raise BadValue(words[0])  # of tasks one is shown, or all with their array
         except BadValue:
             return session.fail("scontrol_print_job error: Invalid job id specified")
         job_ids = [task.job_id]
@@ -89,7 +92,7 @@ def show_job(session: Session, words: list[str]) -> bool:
     if task is not None and task.tasks:
         rows = [row for row in rows if _of_task(row, task)]
         if not rows:
-            return session.fail(f"slurm_load_jobs error: {errors.TEXT[errors.INVALID_JOB_ID]}")
+            return session.fail(f"Job {words[0]} not found")
     for row in rows:
         session.ctx.stdout.write(
             show.record(show.job_lines(row, session.time_format, bool(session.details)), session.one_line)
@@ -100,10 +103,14 @@ def show_job(session: Session, words: list[str]) -> bool:
 
 
 def _of_task(row: dict[str, Any], wanted: jobid.JobExpression) -> bool:
-    """Is this row's task among those wanted, or still in the array's record?"""
-    return row["array_task_id"] is None or any(
-        first <= row["array_task_id"] <= last for first, last, *_ in wanted.tasks or ()
-    )
+    """Whether this row is the task's; of an array's record the task alone is left in it."""
+    task = wanted.task
+    assert task is not None
+    if row["array_task_id"] is not None or not row["array_task_string"]:
+        return bool(row["array_task_id"] == task)
+    waiting = taskids.parse(row["array_task_string"], ANY_TASK).ranges
+    row["array_task_string"] = str(task)
+    return taskids.contains(waiting, task)
 
 
 def show_step(session: Session, words: list[str]) -> bool:

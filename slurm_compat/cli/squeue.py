@@ -59,7 +59,7 @@ def main(ctx: Context) -> int:
 def _show(ctx: Context, asked: Asked) -> int:
     users = squeue_filter.user_ids(asked, ctx.uid, ctx.error)
     nodes = _nodes(ctx, asked)
-    if asked.verbose:
+    if asked.verbose and not asked.document:
         for line in squeue_options.settings_text(asked):
             ctx.out(line)
     cluster = ""
@@ -115,6 +115,10 @@ class Report:
         further = squeue_sort.fields_of(self.keys) + [name for names, _ in self.tests for name in names]
         if not self.steps:
             further += [*IDENTITY, "partition"]
+        if asked.document:
+            from slurm_compat.cli.squeue_json import FIELDS
+
+            further += FIELDS
         settings = Settings(
             now=ctx.now(),
             time_format=ctx.env.get("SLURM_TIME_FORMAT", ""),
@@ -166,6 +170,9 @@ class Report:
         rows = [row for row in rows if self.test(row)]
         if not self.steps:
             rows = self._shown(rows)
+        if asked.document:
+            self._write_document(rows)
+            return
         squeue_sort.sort(rows, self.keys, self.positions)
         if "h" not in asked.flags:
             if asked.iterate or asked.verbose or "l" in asked.flags:
@@ -175,6 +182,13 @@ class Report:
             ctx.out(self.layout.header)
         line = self.layout.line
         ctx.stdout.write("".join([line(row) + "\n" for row in rows]))
+
+    def _write_document(self, rows: list[Row]) -> None:
+        """--json and --yaml: in order of the job ids, whatever the sort keys."""
+        from slurm_compat.cli.squeue_json import print_jobs
+
+        jobs = [dict(zip(self.layout.fields, row, strict=True)) for row in reversed(rows)]
+        print_jobs(self.ctx, self.asked.document, self.asked.parser, jobs, own_cluster(self.ctx))
 
     def _step_rows(self) -> list[Row]:
         wanted = [e.job_id for e in self.asked.jobs or ()] + [e.job_id for e, _ in self.asked.steps or ()]

@@ -137,6 +137,11 @@ def _given(field: str) -> Callable[[Job], str]:
     return text
 
 
+def _max_nodes(job: Job) -> dict[str, Any]:
+    """What --nodes or the tasks allow a pending job; a running one has its nodes."""
+    return jsondoc.number(job["max_nodes"] if job["job_state"] == "PENDING" else 0)
+
+
 def _state(job: Job) -> list[str]:
     return [job["job_state"], *job["state_flags"]]
 
@@ -209,7 +214,7 @@ KEYS: tuple[Key, ...] = (
     same("mail_type"),
     Key("mail_user", ("mail_user", "user_name"), _mail_user),
     set_number("max_cpus"),
-    set_number("max_nodes"),
+    Key("max_nodes", ("max_nodes", "job_state"), _max_nodes),
     same("mcs_label"),
     same("memory_per_tres"),
     always("memory_update_delay", 0),

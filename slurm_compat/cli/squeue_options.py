@@ -128,6 +128,8 @@ class Asked:
     running_over: int | None = None  # seconds
     running_under: int | None = None
     own: bool = False  # --me or --notme came, and no -u later
+    document: str = ""  # "json", "yaml": not a table
+    parser: str = ""  # the data_parser asked for
 
     def names(self, key: str) -> list[str] | None:
         """The list an option gave, by comma; None when it was not given."""
@@ -230,11 +232,11 @@ def _time(name: str) -> Callable[[Asked, str], None]:
     return set_time
 
 
-def _refused(name: str) -> Callable[[Asked, str], None]:
-    def refuse(asked: Asked, value: str) -> None:
-        raise CannotCarry("squeue", f"--{name}", "use --format or --Format, which have every field")
+def _document(kind: str) -> Callable[[Asked, str], None]:
+    def set_document(asked: Asked, value: str) -> None:
+        asked.document, asked.parser = kind, value
 
-    return refuse
+    return set_document
 
 
 _HANDLERS: dict[str, Callable[[Asked, str], None]] = {
@@ -249,13 +251,15 @@ _HANDLERS: dict[str, Callable[[Asked, str], None]] = {
     "hide": _hide,
     "running-over": _time("running_over"),
     "running-under": _time("running_under"),
-    "json": _refused("json"),
-    "yaml": _refused("yaml"),
+    "json": _document("json"),
+    "yaml": _document("yaml"),
 }
 
 
 def _check(asked: Asked, env: Mapping[str, str]) -> None:
     given = asked.values
+    if asked.document and "s" in asked.flags:
+        raise CannotCarry("squeue", f"--{asked.document} of steps", "use --format or --Format, which have every field")
     if "l" in asked.flags and "o" in given:
         raise CommandError(
             "squeue: fatal: Options -o(--format) and -l(--long) are mutually exclusive. Please remove one and retry."

@@ -13,6 +13,7 @@ from slurm_compat.core import patterns
 from slurm_compat.core.errors import CommandError
 
 PIECE = 4096  # bytes a pipe or terminal that is ready for any takes without blocking (PIPE_BUF)
+LARGE_PIECE = 1 << 16  # bytes at once where a write never waits
 HIGH = 1 << 20  # bytes waiting to be written before nothing more is read of the tasks
 
 REMOTE = ("%t", "%n", "%N")  # symbols that differ by task or node: the agents open such files
@@ -38,13 +39,17 @@ class Sink:
     def waiting(self) -> int:
         return len(self._waiting)
 
+    @property
+    def _patient(self) -> bool:
+        """Whether a write of any size comes back at once."""
+        return self._at_once or self._own
+
     def write(self, data: bytes) -> None:
         """Take `data`; what the descriptor doesn't take now goes out by `drain`."""
         if self.failed:
             return
-        if not self._waiting and (self._at_once or self._own or self._ready()):
-            written = self._put(data if self._at_once or self._own else data[:PIECE])
-            data = data[written:]
+        if not self._waiting and (self._patient or self._ready()):
+            data = data[self._put(data if self._patient else data[:PIECE]) :]
         self._waiting += data
 
     def _ready(self) -> bool:
@@ -55,36 +60,30 @@ class Sink:
 
     def drain(self) -> None:
         """The descriptor is ready: write some more."""
-        while self._waiting and not self.failed:
-            piece = self._waiting if self._at_once or self._own else memoryview(self._waiting)[:PIECE]
-            written = self._put(bytes(piece))
-            del piece
+        size = LARGE_PIECE if self._patient else PIECE
+        while self._waiting:
+            written = self._put(bytes(memoryview(self._waiting)[:size]))
             del self._waiting[:written]
-            if not (self._at_once or self._own) or not written:
+            if not written or not self._patient:
                 return
 
     def _put(self, data: bytes) -> int:
-        done = 0
+        """How much of `data` is dealt with."""
         try:
-            while done < len(data):
-                done += os.write(self.fd, memoryview(data)[done:] if done else data)
-                if not (self._at_once or self._own):
-                    break
+            return os.write(self.fd, data)
         except BlockingIOError:
-            pass
+            return 0
         except OSError as problem:
             self.failed = problem
             self._waiting.clear()
             return len(data)
-        return done
 
     def finish(self) -> None:
         """Write what is left, waiting for it."""
         if self._own:
             os.set_blocking(self.fd, True)
-        while self._waiting and not self.failed:
-            written = self._put(bytes(self._waiting))
-            del self._waiting[:written]
+        while self._waiting:
+            self.drain()
 
     def close(self) -> None:
         if self._own:

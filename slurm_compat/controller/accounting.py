@@ -76,7 +76,8 @@ _JOB: dict[str, str] = views.JOB | {
     "exit_code": "recorded_exit(j)",
     "start_time": "recorded_start(j)",
     "end_time": "j.end_time",
-    "state_reason": "'None'",
+    "state_reason": "j.waited_for or 'None'",
+    "time_limit": "None if j.state == 'PENDING' and r.time_limit is None else j.time_limit",
     "state_description": "''",
 }
 

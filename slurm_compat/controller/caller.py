@@ -18,5 +18,5 @@ class Usage(Protocol):
     def submitted(self, user_id: int, qos: str) -> int:
         """Jobs of a user in a QOS that have not ended; array tasks count each."""
 
-    def known(self, job_id: int) -> bool:
-        """Whether this job, or an array of this number, is live or still remembered."""
+    def known(self, job_id: int, task_id: int | None = None) -> bool:
+        """Whether this job, or an array of this number with this task, is live or still remembered."""

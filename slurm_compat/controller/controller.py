@@ -34,6 +34,7 @@ from slurm_compat.controller.stepcalls import Steps
 from slurm_compat.controller.submitting import Submissions
 from slurm_compat.controller.table import Table, job_row
 from slurm_compat.controller.texts import Texts
+from slurm_compat.core import taskids
 from slurm_compat.core.cluster import ClusterConf
 from slurm_compat.core.states import COMPLETING, PENDING
 from slurm_compat.store.changes import Change
@@ -43,6 +44,9 @@ from slurm_compat.translators.queues import queue_name
 log = logging.getLogger(__name__)
 
 LINGER = 10  # seconds past KillWait after which Armada is asked to remove what an agent did not end
+MANY_TERMS = 100  # terms of a dependency, or tasks of an array, from which on each news isn't judged by itself
+GATHER = 0.25  # seconds for which such a job's news are gathered
+WAKE_AT_ONCE = 500  # jobs judged again before others have their turn
 REASONS_EVERY = 1.0  # seconds; how long pending jobs' reasons are shown before they are worked out again
 
 
@@ -78,6 +82,8 @@ class Controller:
         self.follow: Callable[[str, str], None] = lambda queue, job_set: None  # watch this event stream; main sets it
         self._pumping = False
         self._retry_soon = False
+        self._woken: dict[int, list[int]] = {}  # job that waits: jobs it waits for that started or ended
+        self._woken_late: dict[int, list[int]] = {}  # the same of jobs that wait for very many
         self._out_of_turn = False  # the next round is of jobs that were blocked
         self._reasons_at = 0.0
         self._reasons_stale = True
@@ -220,7 +226,7 @@ class Controller:
             if change:
                 self.commit(change)
 
-    def consider(self, job: Job, change: Change) -> None:
+    def consider(self, job: Job, change: Change, woken_by: list[int] | None = None) -> None:
         """A pending job's reason and what it waits for next; ready ones stand in line for Armada."""
         if job.state != PENDING or COMPLETING in job.flags or job.staged:
             return
@@ -233,13 +239,15 @@ class Controller:
             if job.reason not in ("BadConstraints",) and not job.description:
                 job.reason = "JobHeldAdmin" if job.hold == ADMIN_HOLD else "JobHeldUser"
             return
-        if job.dependency and not self._dependency_met(job, change, now):
+        if job.dependency and not self._dependency_met(job, change, now, woken_by or []):
             return
         if job.begin_time > now:
             self.due.at(job.begin_time, "begin", job.job_id)
             job.reason, job.description = "BeginTime", ""
             job.eligible_time = job.begin_time
             return
+        if job.reason in ("Dependency", "BeginTime"):
+            job.waited_for = job.reason
         if job.reason in ("Dependency", "BeginTime", "JobHeldUser", "JobHeldAdmin", "BadConstraints"):
             job.reason, job.description = "None", ""
         job.eligible_time = job.eligible_time if 0 < job.eligible_time <= now else now
@@ -249,8 +257,23 @@ class Controller:
         self.staging.offer(job, self.queue_of(job))
         self.pump_soon()
 
-    def _dependency_met(self, job: Job, change: Change, now: int) -> bool:
+    def _part_decided(self, record: Job, change: Change, woken_by: list[int]) -> None:
+        """Tasks of an array whose counterparts have ended leave its record and go their own way."""
+        if not any(term.kind == "aftercorr" for term in record.dependency):
+            return
+        for task in dependencies.decided_tasks(record, self.table, self.now(), woken_by):
+            if taskids.count(record.array_ranges) == 1:
+                record.array_task_id, record.array_ranges = task, []
+                return
+            job, _ = arrays.split(record, task, self.new_job_id(), self.new_db_index())
+            record.array_ranges = arrays.without(record.array_ranges, [task])
+            self.table.place(record)
+            self.changed(job, change, "left the array's record")
+
+    def _dependency_met(self, job: Job, change: Change, now: int, woken_by: list[int]) -> bool:
         self.watchers.remove(job)
+        if job.is_array_record:
+            self._part_decided(job, change, woken_by)
         verdict = dependencies.judge(job, self.table, now)
         job.dependency = verdict.left
         if not verdict.left:
@@ -277,18 +300,44 @@ class Controller:
 
     def wake_dependents(self, job: Job) -> None:
         """The job started or ended: those that wait for it are judged again, soon and in one go."""
-        concerned = self.watchers.of(job)
-        if concerned:
-            asyncio.get_running_loop().call_soon(self.reconsider, concerned)
+        loop = asyncio.get_running_loop()
+        for job_id in self.watchers.of(job):
+            waiting = self.table.jobs.get(job_id)
+            many = waiting is not None and (
+                len(waiting.dependency) > MANY_TERMS
+                or (len(self.table.tasks.get(job.array_job_id, ())) > MANY_TERMS and not waiting.is_array_record)
+            )
+            woken = self._woken_late if many else self._woken
+            if not woken:
+                loop.call_later(GATHER if many else 0, self._wake, woken)
+            woken.setdefault(job_id, []).append(job.job_id)
+
+    def _wake(self, woken: dict[int, list[int]]) -> None:
+        """Judge some of the woken again, and the others when somebody else had a turn."""
+        change = Change()
+        for job_id in list(woken)[:WAKE_AT_ONCE]:
+            self._reconsider(job_id, change, woken.pop(job_id))
+        if change:
+            self.commit(change)
+        if woken:
+            asyncio.get_running_loop().call_soon(self._wake, woken)
 
     def reconsider(self, job_ids: list[int]) -> None:
         change = Change()
         for job_id in job_ids:
-            job = self.table.jobs.get(job_id)
-            if job is not None and job.state == PENDING and not job.staged:
-                self.changed(job, change)
+            self._reconsider(job_id, change)
         if change:
             self.commit(change)
+
+    def _reconsider(self, job_id: int, change: Change, woken_by: list[int] | None = None) -> None:
+        job = self.table.jobs.get(job_id)
+        if job is None or job.state != PENDING or job.staged:
+            return
+        before = (job.reason, job.dependency, job.array_ranges)
+        self.consider(job, change, woken_by)
+        # most of those that are woken still wait as they did
+        if before != (job.reason, job.dependency, job.array_ranges):
+            self.put(change, job)
 
     def changed(self, job: Job, change: Change, event: str = "", data: str = "") -> Job:
         """Something of a pending job was set on the copy `job`: consider it anew and keep it."""
@@ -337,13 +386,13 @@ class Controller:
         job = self.table.jobs.get(job_id)
         if job is None or job.state != PENDING or job.staged or job.hold or COMPLETING in job.flags:
             return None
-        if job.is_array_record:
-            if job.array_max_tasks and len(self.table.active.get(job.array_job_id, ())) >= job.array_max_tasks:
-                if job.reason != "JobArrayTaskLimit":
-                    job.reason, job.description = "JobArrayTaskLimit", ""
-                return None
-            if job.dependency and any(term.kind == "aftercorr" for term in job.dependency):
-                return None
+        if job.dependency or job.begin_time > self.now():
+            return None
+        if job.array_max_tasks and len(self.table.active.get(job.array_job_id, ())) >= job.array_max_tasks:
+            if job.reason != "JobArrayTaskLimit":
+                job.reason, job.description = "JobArrayTaskLimit", ""
+            self.staging.throttle(job.array_job_id, job.job_id)
+            return None
         blocked = pending.blocked(job, self.cluster, self.now())
         if blocked is not None:
             if (job.reason, job.description) != blocked:
@@ -393,16 +442,16 @@ class Controller:
 
     def offer_array(self, array_job_id: int) -> None:
         """A slot of the array may have become free."""
-        record = self.table.record_of(array_job_id)
-        if record is not None and record.state == PENDING and not record.hold and not record.staged:
-            asyncio.get_running_loop().call_soon(self.reoffer, [record.job_id])
+        waiting = self.staging.throttled.pop(array_job_id, None)
+        if waiting:
+            asyncio.get_running_loop().call_soon(self.reoffer, list(waiting))
 
     def reoffer(self, job_ids: list[int]) -> None:
         for job_id in job_ids:
             job = self.table.jobs.get(job_id)
             if job is None or job.state != PENDING or job.staged or job.hold or COMPLETING in job.flags:
                 continue
-            if (job.dependency and not job.is_array_record) or job.begin_time > self.now():
+            if job.dependency or job.begin_time > self.now():
                 continue
             self.staging.offer(job, self.queue_of(job))
         self.pump_soon()

@@ -69,6 +69,7 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     state: str = states.PENDING
     flags: list[str] = []
     reason: str = "None"
+    waited_for: str = ""  # the reason it last waited for by its own record: Dependency, BeginTime; sacct keeps it
     description: str = ""  # shown instead of the reason's word, "" when the word does
     hold: str = NO_HOLD
     priority: int = 0  # 0 while held

@@ -137,6 +137,7 @@ def started(job: Job, event: Event) -> list[Effect]:
     job.eligible_time = job.eligible_time or event.at
     job.accrue_time = job.accrue_time or job.eligible_time
     job.end_time = 0
+    job.exit_code = job.derived_exit_code = 0  # those of a run before were shown so far
     job.folded = False
     return [Mail("BEGIN")]
 
@@ -180,6 +181,8 @@ def cancel_pending(job: Job, event: Event) -> list[Effect]:
     if job.reason == "JobArrayTaskLimit":
         job.reason = "None"
     job.priority = job.priority if event.flag else 0
+    if job.reason == "JobArrayTaskLimit":  # a hold is still shown, a throttle is not
+        job.reason = "None"
     effects = _take_back(job, "cancelled by user")
     return [*effects, Ended(), Mail("FAIL")]
 
@@ -265,7 +268,6 @@ def _again(job: Job, event: Event, ended_as: str) -> list[Effect]:
     job.eligible_time = job.begin_time
     job.accrue_time = 0
     job.start_time = job.end_time = job.limit_ends_at = 0
-    job.exit_code = job.derived_exit_code = 0
     job.cancelled_by = None
     job.suspended_for = job.pre_sus_time = job.suspend_time = 0
     job.next_step = 0

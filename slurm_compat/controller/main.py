@@ -122,14 +122,17 @@ async def ensure_engine(armada: Armada, state: str, cluster_file: str) -> None:
 async def keep_engine(armada: Armada, state: str, cluster_file: str) -> None:
     """Have the embedded engine running: now, and again whenever it is found dead. Its jobs go on meanwhile."""
     pid_file = os.path.join(state, "run", "engine.pid")
+    pause = ENGINE_LOOK
     while True:
         if not running_pid(pid_file):
             try:
                 await ensure_engine(armada, state, cluster_file)
+                pause = ENGINE_LOOK
             except (BadValue, OSError) as problem:
+                # soon again at first: one that was killed may hold its lock a moment longer
                 log.error("%s", problem)
-                await asyncio.sleep(ENGINE_WAIT)
-        await asyncio.sleep(ENGINE_LOOK)
+                pause = min(pause * 2, ENGINE_WAIT)
+        await asyncio.sleep(pause)
 
 
 class Process:

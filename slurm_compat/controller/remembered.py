@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from slurm_compat.controller.table import Table
+from slurm_compat.core import taskids
 
 
 class Remembered:
@@ -13,6 +14,10 @@ class Remembered:
         """Jobs of a user in a QOS that have not ended; array tasks count each."""
         return self._table.submitted[user_id, qos]
 
-    def known(self, job_id: int) -> bool:
-        """Whether this job, or an array of this number, is live or still remembered."""
+    def known(self, job_id: int, task_id: int | None = None) -> bool:
+        """Whether this job, or an array of this number with this task, is live or still remembered."""
+        if task_id is not None:
+            record = self._table.record_of(job_id)
+            waits = record is not None and taskids.contains(record.array_ranges, task_id)
+            return waits or task_id in self._table.tasks.get(job_id, ())
         return job_id in self._table.jobs or job_id in self._table.tasks

@@ -104,7 +104,10 @@ def _take_up(controller: Controller, job: Job, now: int) -> None:
         if job.staged:
             controller.staging.entered(job.job_id, job.queue)
         else:
-            controller.consider(job, Change())
+            change = Change()
+            controller.consider(job, change)
+            if change:
+                controller.commit(change)
     if job.state == PENDING and job.deadline:
         controller.due.at(job.deadline, "deadline", job.job_id)
 

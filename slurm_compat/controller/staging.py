@@ -23,6 +23,7 @@ class Staging:
         self._offered: dict[int, tuple[str, int]] = {}  # job id: queue, priority it is in the heap with
         self._inside: dict[str, set[int]] = {}
         self.blocked: dict[int, str] = {}  # job id: queue; ready, but may not go now
+        self.throttled: dict[int, dict[int, None]] = {}  # array job id: its record and tasks that wait for its throttle
         self.handed = 0  # jobs that ever went to Armada
 
     def offer(self, job: Job, queue: str) -> None:
@@ -37,6 +38,9 @@ class Staging:
     def retract(self, job_id: int) -> None:
         self._offered.pop(job_id, None)
         self.blocked.pop(job_id, None)
+
+    def throttle(self, array_job_id: int, job_id: int) -> None:
+        self.throttled.setdefault(array_job_id, {})[job_id] = None
 
     def room(self, queue: str) -> bool:
         return len(self._inside.get(queue, ())) < self.window

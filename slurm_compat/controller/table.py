@@ -51,7 +51,9 @@ class Table:
         self.tasks: dict[int, dict[int, int]] = {}  # array job id: task id: job id, of tasks that left the record
         self.folded: dict[int, set[int]] = {}  # array job id: tasks that have left but are shown in the record
         self.active: dict[int, set[int]] = {}  # array job id: job ids of its tasks that are handed to Armada or run
+        self.names: dict[tuple[int, str], dict[int, None]] = {}  # (user, name): ids of live jobs, the earliest first
         self.submitted: Counter[tuple[int, str]] = Counter()  # (user, QOS): jobs that have not ended, tasks counted
+        self._named: dict[int, tuple[int, str]] = {}  # job id: its key of `names`
         self._weights: dict[int, tuple[tuple[int, str], int]] = {}  # job id: its part of `submitted`
         self.pending: set[int] = set()
         self.running: set[int] = set()
@@ -78,7 +80,22 @@ class Table:
             self.running.discard(job_id)
         if job.array_job_id:
             self._place_task(job)
+        self._name(job)
         self._weigh(job)
+
+    def _name(self, job: Job) -> None:
+        key = None if job.is_final else (job.user_id, job.name)
+        before = self._named.get(job.job_id)
+        if before == key:
+            return
+        if before is not None:
+            del self._named[job.job_id]
+            del self.names[before][job.job_id]
+            if not self.names[before]:
+                del self.names[before]
+        if key is not None:
+            self._named[job.job_id] = key
+            self.names.setdefault(key, {})[job.job_id] = None
 
     def _place_task(self, job: Job) -> None:
         array = job.array_job_id

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from slurm_compat.controller import changing, launching
+from slurm_compat.controller import changing, dependencies, launching
 from slurm_compat.controller.authorization import require_owner
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.nodes import looked_at
@@ -20,7 +20,7 @@ from slurm_compat.controller.submission import Caller, check
 from slurm_compat.controller.targets import find
 from slurm_compat.core import errors
 from slurm_compat.core.errors import SlurmError
-from slurm_compat.core.model import UNLIMITED, JobRequest
+from slurm_compat.core.model import UNLIMITED, Depend, JobRequest
 from slurm_compat.core.states import PENDING
 from slurm_compat.store.changes import Change
 
@@ -158,6 +158,7 @@ def _with_request(controller: Controller, caller: Caller, job: Job, changes: dic
     if "time_limit" in changes or "partition" in changes:
         job.time_limit = accepted.time_limit if changes.get("time_limit") is not None else job.time_limit
     if "dependency" in changes:
+        _refuse_circle(controller, job, accepted.dependency)
         controller.watchers.remove(job)
         job.dependency, job.dependency_any = accepted.dependency, accepted.dependency_any
     if "begin_time" in changes:
@@ -169,6 +170,13 @@ def _with_request(controller: Controller, caller: Caller, job: Job, changes: dic
     if not job.hold:
         job.priority = controller.priority(job)
     return job
+
+
+def _refuse_circle(controller: Controller, job: Job, terms: list[Depend]) -> None:
+    if any(term.job_id in (job.job_id, job.array_job_id or job.job_id) for term in terms):
+        raise SlurmError(errors.DEPENDENCY)
+    if dependencies.closes_a_circle(job, terms, controller.table):
+        raise SlurmError(errors.CIRCULAR_DEPENDENCY)
 
 
 def _as_is(request: JobRequest, job: Job, changes: dict[str, Any]) -> JobRequest:
@@ -229,6 +237,7 @@ def _set_time_limit(controller: Controller, caller: Caller, job: Job, value: Any
     if not caller.operator and limit > job.time_limit and not _partition_lets(controller, job, limit):
         raise SlurmError(errors.ACCESS_DENIED)
     job.time_limit, job.limit_ends_at = limit, 0
+    job.request = msgspec.structs.replace(job.request, time_limit=limit)
     if job.is_running:
         controller.agents.tell(job.job_id, {"msg": "update", "end_time": launching.end_time(job)})
 
@@ -259,13 +268,13 @@ def _set_nice(controller: Controller, caller: Caller, job: Job, value: Any) -> N
 
 
 def _set_throttle(controller: Controller, caller: Caller, job: Job, value: Any) -> None:
+    """Of the array as a whole: `update` sees to it that no task alone is meant."""
     if not job.array_job_id:
         raise SlurmError(errors.NOT_SUPPORTED)
     job.array_max_tasks = max(0, int(value))
-    for other in controller.table.family(job.array_job_id):
-        other.array_max_tasks = job.array_max_tasks
     if job.reason == "JobArrayTaskLimit":
         job.reason = "None"
+    controller.offer_array(job.array_job_id)
 
 
 def _set_top(controller: Controller, caller: Caller, job: Job, value: Any) -> None:

@@ -1,7 +1,7 @@
 """Bytes that are no UTF-8, in names, comments, paths and arguments, on their way through JSON and the store.
 
-To Slurm such text is bytes and goes through unchanged. Python's processes hold a stray byte as a lone surrogate (PEP 383),
-which is no Unicode: JSON and SQLite refuse it. So the ends of the wire write it as a character of the last private plane,
+To Slurm such text is bytes and goes through unchanged. Python holds a stray byte as a lone surrogate (PEP 383), which
+is no Unicode: JSON and SQLite refuse it. So the ends of the wire write it as a character of the last private plane,
 U+10FF80 to U+10FFFF, and read it back. Standard library only, for the agent.
 """
 

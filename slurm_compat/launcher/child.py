@@ -25,6 +25,7 @@ from slurm_compat.cli import main as cli
 
 MAGIC = 0x31435353
 LIMITS = 16
+ALL_STREAMS = 7  # of a request's `which`: 1 << descriptor; 8 is the working directory
 # magic, bytes of the body, bits of the descriptors sent, umask, pid, sid, argc, envc, then 16 x (soft, hard)
 HEAD = struct.Struct(f"=IIIIiiII{2 * LIMITS}Q")
 MAX_BODY = 32 << 20  # more than the kernel lets argv and environment be
@@ -95,7 +96,7 @@ def become(request: Request, conn: socket.socket, let_go: Callable[[], None] = l
     let_go()
     fcntl.fcntl(conn, fcntl.F_SETFL, flags)
     conn.sendall(WORD.pack(status))
-    return clean and same_limits
+    return clean and same_limits and request.which & ALL_STREAMS == ALL_STREAMS
 
 
 def default_signals() -> None:

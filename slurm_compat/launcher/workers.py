@@ -137,7 +137,6 @@ class Worker:
             with conn:
                 if not self._serve(conn):
                     break
-            gc.collect()
         os._exit(0)
 
     def _next(self) -> socket.socket:
@@ -173,6 +172,7 @@ class Worker:
         with contextlib.suppress(OSError):
             while conn.recv(1):
                 pass
+        gc.collect()
         return fit and {int(name) for name in os.listdir("/proc/self/fd")} - self.kept <= {conn.fileno(), self._spare()}
 
     def _spare(self) -> int:

@@ -121,10 +121,10 @@ def srun(tmp_path):
         step = StepRequest(
             argv=list(argv), environment=env, current_working_directory=str(tmp_path), **{"tasks": 1, **request}
         )
-        outputs = Outputs("srun", "out", "err", False, str(tmp_path))
         reading, writing = os.pipe()
         saved, errors = os.dup(2), os.open(tmp_path / "own", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         os.dup2(errors, 2)
+        outputs = Outputs("srun", "out", "err", False, str(tmp_path))
         feeder = threading.Thread(target=_feed, args=(writing, stdin), daemon=True)
         feeder.start()
         try:
@@ -316,4 +316,4 @@ def test_a_prolog_that_cannot_run(srun):
 def test_many_programs(srun):
     lines = [("0", ["echo", "first", "%t", "%o"]), ("*", ["echo", "rest", "%t"])]
     result = srun([], TWO_NODES, Options(label=True), multi_prog=lines)
-    assert sorted(result.out.splitlines()) == ["0: first 0 0", "1: rest 1", "2: rest 2"]
+    assert sorted(result.out.splitlines()) == ["0: first 0 0", "1: rest 1", "2: rest 2"], (result.code, result.err)

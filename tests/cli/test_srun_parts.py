@@ -1,6 +1,7 @@
 """srun's own arithmetic and words: counts, streams, ends of tasks, environments."""
 
 import io
+import os
 
 import pytest
 
@@ -115,8 +116,6 @@ def test_files_that_cannot_be_opened(tmp_path, which, path):
 
 
 def test_a_sink_keeps_what_a_pipe_does_not_take():
-    import os
-
     reading, writing = os.pipe()
     sink = srun_streams.Sink(writing)
     data = bytes(range(256)) * 4096
@@ -128,14 +127,13 @@ def test_a_sink_keeps_what_a_pipe_does_not_take():
         sink.drain()
     assert got == data
     sink.finish()
+    sink.close()
     os.close(writing)
     assert os.read(reading, 1) == b""
     os.close(reading)
 
 
 def test_a_sink_whose_reader_went_away_is_no_trouble():
-    import os
-
     reading, writing = os.pipe()
     os.close(reading)
     sink = srun_streams.Sink(writing)

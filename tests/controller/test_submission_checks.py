@@ -116,7 +116,7 @@ class Usage:
     def __init__(self, known=(), submitted=0):
         self._known, self._submitted = known, submitted
 
-    def known(self, job_id):
+    def known(self, job_id, task_id=None):
         return job_id in self._known
 
     def submitted(self, user_id, qos):

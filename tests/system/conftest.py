@@ -180,7 +180,8 @@ class Cluster:
         operator.start(str(self.file), self.state)
 
     def log(self, daemon: str) -> str:
-        return Path(self.state, "log", f"{daemon}.log").read_text(errors="replace")
+        path = Path(self.state, "log", f"{daemon}.log")
+        return path.read_text(errors="replace") if path.exists() else ""
 
 
 @contextlib.contextmanager
@@ -237,3 +238,17 @@ def folder() -> Iterator[Path]:
 def as_root() -> None:
     if os.getuid() != 0:
         pytest.skip("only root may act as other users")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+    """A failed test shows the last words of its cluster's daemons, and who waits."""
+    report = yield
+    if report.failed:
+        for one in getattr(item, "funcargs", {}).values():
+            if isinstance(one, Cluster):
+                for daemon in operator.DAEMONS:
+                    report.sections.append((f"{daemon}.log", one.log(daemon)[-3000:]))
+                jobs = subprocess.run([one.bin / "squeue", "-a"], env=one.environment(), capture_output=True, text=True)
+                report.sections.append(("squeue", jobs.stdout[-3000:] + jobs.stderr))
+    return report

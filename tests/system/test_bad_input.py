@@ -1,4 +1,4 @@
-"""What a user may get wrong, through the real commands: Slurm's words and codes, the job in the right state, no traceback.
+"""What a user may get wrong, through the real commands: Slurm's words and codes, the right state, never a traceback.
 
 Words and codes are those of a real Slurm 26.05 asked the same.
 """

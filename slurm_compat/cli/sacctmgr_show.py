@@ -1,0 +1,452 @@
+"""sacctmgr list/show: the accounting's tables, as the controller has them from the cluster file.
+
+What no cluster here has (federations, resources of servers, records of changes, instances) lists nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from slurm_compat.cli import sacctmgr_events
+from slurm_compat.cli.clusters import own_cluster
+from slurm_compat.cli.context import Context
+from slurm_compat.cli.sacctmgr_conditions import GRAMMARS, Conditions, read
+from slurm_compat.cli.sacctmgr_fields import COLUMNS, Column, chosen, placed
+from slurm_compat.core import fieldprint, tres
+from slurm_compat.core.errors import BadValue, CommandError, SlurmError
+from slurm_compat.core.fieldprint import COLUMNS as PLAIN
+from slurm_compat.core.fieldprint import DATE, WHOLE, Placed
+
+Record = dict[str, Any]
+RPC_VERSION = 11520  # 26.05's
+CONTROL_PORT = 6817
+
+
+@dataclass
+class Settings:
+    """What sacctmgr's options and option verbs have set."""
+
+    ctx: Context
+    header: bool = True
+    form: int = PLAIN
+    associations: bool = False
+    immediate: bool = False
+    readonly: bool = False
+    quiet: bool = False
+    output: str = ""  # json, yaml
+    parser: str = ""
+
+    def rows(self, call: str, fields: Iterable[str]) -> list[Record]:
+        names = list(fields)
+        return [dict(zip(names, row, strict=True)) for row in self.ctx.controller.rows(call, names)]
+
+
+class Entity(NamedTuple):
+    default: Callable[[Conditions], str]  # titles by comma
+    records: Callable[[Settings, Conditions], Iterable[Record]]
+    table: tuple[Column, ...] = COLUMNS
+    only: frozenset[str] = frozenset()  # titles that are printed at all, where not all of them are
+
+
+def show(settings: Settings, name: str, words: Sequence[str]) -> int:
+    """List an entity of ENTITIES. Raises CommandError for what sacctmgr refuses."""
+    grammar = GRAMMARS[name]
+    try:
+        conditions = read(words, grammar)
+    except BadValue as problem:
+        raise CommandError(*str(problem).split("\n")) from None
+    if settings.associations and any(key == "withassoc" for _, _, key in grammar.switches):
+        conditions.switches.add("withassoc")
+    if grammar.with_associations & set(conditions.values) and "withassoc" not in conditions.switches:
+        from slurm_compat.cli.sacctmgr_changes import sure
+
+        question = "You requested options that are only valid when querying with the withassoc option."
+        if not sure(settings, question):
+            settings.ctx.out("Aborted")
+            return 0
+    _check_qos(settings, name, conditions)
+    entity = ENTITIES[name]
+    wider = _tree_account if "tree" in conditions.switches else _as_it_is
+    try:
+        if conditions.format is None:
+            cells = [_wider(cell, wider) for cell in placed(entity.default(conditions).split(","), entity.table)]
+        else:
+            cells = chosen(conditions.format, entity.table, wider)
+    except BadValue as problem:
+        raise CommandError(*(f"Unknown field '{field}'" for field in str(problem).split("\n"))) from None
+    if settings.output:
+        from slurm_compat.cli import sacctmgr_json
+
+        return sacctmgr_json.print_entity(settings, name, conditions)
+    records = list(entity.records(settings, conditions))
+    if settings.header:
+        for line in fieldprint.header(cells, settings.form):
+            settings.ctx.out(line)
+    if entity.only:
+        cells = [cell for cell in cells if cell.field.name in entity.only]
+    for record in records:
+        settings.ctx.out(fieldprint.line(cells, record, None, settings.form))
+    return 0
+
+
+def _as_it_is(column: Column) -> Column:
+    return column
+
+
+def _tree_account(column: Column) -> Column:
+    """A tree's accounts stand to the left, under each other."""
+    return column._replace(width=-20) if column.title == "Account" else column
+
+
+def _wider(cell: Placed, wider: Callable[[Column], Column]) -> Placed:
+    if cell.field.name != "Account":
+        return cell
+    return cell._replace(width=wider(Column("Account", cell.width, "")).width)
+
+
+def _check_qos(settings: Settings, name: str, conditions: Conditions) -> None:
+    wanted = conditions.values.get("qos")
+    if not wanted:
+        return
+    known = [row["name"] for row in settings.rows("qos", ["name"])]
+    for qos in wanted:
+        if qos not in (each.lower() for each in known):
+            lines = [
+                f"sacctmgr: error: You gave a bad qos '{qos}'. Valid QOS's are {','.join(known)}",
+                f" Unknown condition: qoslevel={qos}",
+            ]
+            raise CommandError(*lines, *filter(None, [GRAMMARS[name].hint]))
+
+
+# associations, and the users and accounts they join
+
+ASSOCIATION = (
+    "id", "cluster", "account", "user", "parent_account", "parent_id", "lineage", "is_default", "shares_raw", "qos",
+    "qos_ids",
+)  # fmt: skip
+ROOTS_OWN = 2  # number of root's association in the account root, which has no flags, where others have none set
+
+
+def association_record(row: Mapping[str, Any]) -> Record:
+    return {
+        "Cluster": row["cluster"],
+        "Account": row["account"],
+        "User": row["user"],
+        "Share": row["shares_raw"],
+        "ID": row["id"],
+        "ParentID": row["parent_id"],
+        "ParentName": row["parent_account"],
+        "Lineage": row["lineage"],
+        "QOS": ",".join(row["qos"]),
+        "QOS_RAW": ",".join(map(str, row["qos_ids"])),
+        "Flags": "" if row["id"] == ROOTS_OWN else "None",
+    }
+
+
+def _associations_asked(settings: Settings, conditions: Conditions) -> Iterator[Record]:
+    """The rows of associations that the conditions take, in the tree's order."""
+    rows = settings.rows("associations", ASSOCIATION)
+    below = _subaccounts(rows, conditions) if "withsub" in conditions.switches else frozenset()
+    for row in rows:
+        account = row["account"].lower()
+        if not conditions.passes("accounts", account) and account not in below:
+            continue
+        if not (
+            conditions.passes("users", row["user"])
+            and conditions.passes("clusters", row["cluster"])
+            and conditions.passes("parents", row["parent_account"])
+            and conditions.passes("ids", str(row["id"]))
+            and conditions.passes("qos", *row["qos"])
+        ):
+            continue
+        # no association here is of one partition or has a default QOS of its own
+        if conditions.values.get("partitions") or conditions.values.get("default_qos"):
+            continue
+        if "onlydefaults" in conditions.switches and not row["is_default"]:
+            continue
+        yield row
+
+
+def _subaccounts(rows: Iterable[Mapping[str, Any]], conditions: Conditions) -> frozenset[str]:
+    wanted = set(conditions.values.get("accounts", ()))
+    for row in rows:  # parents come first
+        if row["parent_account"] and row["parent_account"].lower() in wanted:
+            wanted.add(row["account"].lower())
+    return frozenset(wanted)
+
+
+def associations(settings: Settings, conditions: Conditions) -> Iterator[Record]:
+    depths: dict[int, int] = {}
+    for row in _associations_asked(settings, conditions):
+        record = association_record(row)
+        depths[row["id"]] = depth = depths.get(row["parent_id"], -1) + 1
+        if "tree" in conditions.switches:
+            record["Account"] = " " * depth + record["Account"]
+        if "wopinfo" in conditions.switches and row["parent_account"]:
+            record["QOS"] = record["QOS_RAW"] = ""  # what is its parent's
+        yield record
+
+
+def _association_list(conditions: Conditions) -> str:
+    if "wolimits" in conditions.switches:
+        return "Cluster,Account,User,Partition"
+    return (
+        "Cluster,Account,User,Partition,Share,Priority,GrpJobs,GrpTRES,GrpSubmit,GrpWall,GrpTRESMins,MaxJobs,MaxTRES,"
+        "MaxTRESPerNode,MaxSubmit,MaxWall,MaxTRESMins,QOS,Def QOS,GrpTRESRunMins"
+    )
+
+
+def users(settings: Settings, conditions: Conditions) -> Iterator[Record]:
+    own = ("name", "default_account", "admin_level", "coordinates")
+    rows = [
+        row
+        for row in settings.rows("users", own)
+        if conditions.passes("names", row["name"])
+        and conditions.passes("default_accounts", row["default_account"])
+        and _of_level(row["admin_level"], conditions)
+        and not conditions.values.get("default_wckeys")
+    ]
+    joined: dict[str, list[Record]] = {}
+    if "withassoc" in conditions.switches:
+        for association in _associations_asked(settings, conditions):
+            joined.setdefault(association["user"], []).append(association_record(association))
+    for row in rows:
+        record = {
+            "User": row["name"],
+            "Def Acct": row["default_account"],
+            "Admin": row["admin_level"],
+            "Coord Accounts": ",".join(row["coordinates"]),
+        }
+        if "withassoc" not in conditions.switches:
+            yield record
+        for association in joined.get(row["name"], ()):
+            yield association | record | {"ParentName": ""}
+
+
+_LEVELS = ("none", "operator", "administrator")
+
+
+def _of_level(level: str, conditions: Conditions) -> bool:
+    """Levels may be abbreviated; what is no level asks for nothing."""
+    wanted = [
+        each for word in conditions.values.get("admin_levels", ()) for each in _LEVELS if each.startswith(word[:13])
+    ]
+    return not wanted or level.lower() in wanted
+
+
+def _user_list(conditions: Conditions) -> str:
+    text = "User,Def Acct,Admin"
+    if "withassoc" in conditions.switches:
+        text += (
+            ",Cluster,Account,Partition,Share,Priority,MaxJobs,MaxNodes,MaxCPUs,MaxSubmit,MaxWall,MaxCPUMins,QOS,"
+            "Def QOS"
+        )
+    return text + (",Coord Accounts" if "withcoord" in conditions.switches else "")
+
+
+def accounts(settings: Settings, conditions: Conditions) -> Iterator[Record]:
+    own = ("name", "description", "organization", "coordinators")
+    rows = [
+        row
+        for row in settings.rows("accounts", own)
+        if conditions.passes("names", row["name"])
+        and conditions.passes("accounts", row["name"])
+        and conditions.passes("descriptions", row["description"])
+        and conditions.passes("organizations", row["organization"])
+    ]
+    joined: dict[str, list[Record]] = {}
+    if "withassoc" in conditions.switches:
+        for association in _associations_asked(settings, conditions):
+            joined.setdefault(association["account"], []).append(association_record(association))
+    for row in rows:
+        record = {
+            "Account": row["name"],
+            "Descr": row["description"],
+            "Org": row["organization"],
+            "Coord Accounts": ",".join(row["coordinators"]),
+            "Flags": "None",
+        }
+        if "withassoc" not in conditions.switches:
+            yield record
+        for association in joined.get(row["name"], ()):
+            yield record | association
+
+
+def _account_list(conditions: Conditions) -> str:
+    text = "Account,Descr,Org"
+    if "withassoc" in conditions.switches:
+        text += (
+            ",Cluster,ParentName,User,Share,Priority,GrpJobs,GrpNodes,GrpCPUs,GrpMem,GrpSubmit,GrpWall,GrpCPUMins,"
+            "MaxJobs,MaxNodes,MaxCPUs,MaxSubmit,MaxWall,MaxCPUMins,QOS,Def QOS"
+        )
+    return text + (",Coord Accounts" if "withcoord" in conditions.switches else "")
+
+
+# QOS, TRES, clusters
+
+
+def qos(settings: Settings, conditions: Conditions) -> Iterator[Record]:
+    own = (
+        "id", "name", "description", "priority", "flags", "max_tres_per_user", "max_jobs_per_user",
+        "max_submit_jobs_per_user",
+    )  # fmt: skip
+    for row in settings.rows("qos", own):
+        if not (
+            conditions.passes("names", row["name"])
+            and conditions.passes("ids", str(row["id"]))
+            and conditions.passes("descriptions", row["description"])
+            and conditions.passes("preempt_modes", "cluster")
+        ):
+            continue
+        yield {
+            "Name": row["name"],
+            "ID": row["id"],
+            "Descr": row["description"],
+            "Priority": row["priority"],
+            "Flags": row["flags"],
+            "GraceTime": "00:00:00",
+            "PreemptMode": "cluster",
+            "UsageFactor": "1.000000",
+            "MaxTRESPU": tres.show(tres.parse(row["max_tres_per_user"])),
+            "MaxJobsPU": row["max_jobs_per_user"],
+            "MaxSubmitPU": row["max_submit_jobs_per_user"],
+        }
+
+
+QOS_LIST = (
+    "Name,Priority,GraceTime,Preempt,PreemptExemptTime,PreemptMode,Flags%40,UsageThres,UsageFactor,GrpTRES,GrpTRESMins,"
+    "GrpTRESRunMins,GrpJobs,GrpSubmit,GrpWall,MaxTRES,MaxTRESPerNode,MaxTRESMins,MaxWall,MaxTRESPU,MaxJobsPU,"
+    "MaxSubmitPU,MaxTRESPA,MaxTRESRunMinsPA%22,MaxTRESRunMinsPU%22,MaxJobsPA,MaxSubmitPA,MinTRES"
+)
+
+
+def resources(settings: Settings, conditions: Conditions) -> Iterator[Record]:
+    for row in settings.rows("tres", ("id", "type", "name")):
+        whole = f"{row['type']}/{row['name']}" if row["name"] else row["type"]
+        if (
+            conditions.passes("names", row["name"] or row["type"], whole)
+            and conditions.passes("ids", str(row["id"]))
+            and conditions.passes("types", row["type"])
+        ):
+            yield {"Type": row["type"], "Name": row["name"], "ID": row["id"]}
+
+
+def clusters(settings: Settings, conditions: Conditions) -> Iterator[Record]:
+    ctx = settings.ctx
+    ping = ctx.controller.call("ping")
+    own = own_cluster(ctx)
+    if (
+        not conditions.passes("names", own)
+        or not conditions.passes("rpc", str(RPC_VERSION))
+        or conditions.values.get("federations")
+        or conditions.values.get("default_qos")
+    ):
+        return
+    nodes = settings.rows("nodes", ("name",))
+    root = next(row for row in settings.rows("associations", ASSOCIATION) if not row["parent_id"])
+    yield association_record(root) | {
+        "Cluster": own,
+        "ControlHost": ping["hostname"],
+        "ControlPort": CONTROL_PORT,
+        "RPC": RPC_VERSION,
+        "ID": 0,
+        "Cluster Nodes": sacctmgr_events.node_names(nodes),
+        "NodeCount": len(nodes),
+        "FedState": "NA",
+        "Flags": "MultipleSlurmd",
+        "TRES": sacctmgr_events.whole_cluster(settings.rows("nodes", ("tres",)), settings.rows("tres", ("type", "name"))),
+    }
+
+
+def _cluster_list(conditions: Conditions) -> str:
+    text = "Cluster,ControlHost,ControlPort,RPC"
+    if "wolimits" not in conditions.switches:
+        text += ",Share,GrpJobs,GrpTRES,GrpSubmit,MaxJobs,MaxTRES,MaxSubmit,MaxWall,QOS,Def QOS"
+    return text + (",Federation,ID,Features,FedState" if "withfed" in conditions.switches else "")
+
+
+# what there is nothing of
+
+
+def _nothing(settings: Settings, conditions: Conditions) -> Iterator[Record]:
+    return iter(())
+
+
+def wckeys(settings: Settings, conditions: Conditions) -> Iterator[Record]:
+    """Nobody's are tracked; other users' are an operator's to see."""
+    return iter(())
+
+
+def _fixed(text: str) -> Callable[[Conditions], str]:
+    return lambda conditions: text
+
+
+WCKEY = (
+    Column("WCKey", 10, "n|ame w|ckeys"), Column("Cluster", 10, "c|luster"), Column("User", 10, "u|ser"),
+    Column("ID", 6, "i|d", WHOLE),
+)  # fmt: skip
+TRANSACTION = (
+    Column("Time", 19, "t|imestamp", DATE), Column("Action", 20, "a|ction"), Column("Actor", 10, "acto|r"),
+    Column("Where", 20, "w|here"), Column("Info", 20, "in|fo"), Column("ID", 6, "i|d", WHOLE),
+    Column("Cluster", 10, "cl|usters"), Column("Account", 10, "acco|unts"), Column("User", 10, "u|sers"),
+)  # fmt: skip
+FEDERATION = (
+    Column("Federation", 10, "n|ame fede|ration"), Column("Cluster", 10, "c|luster"), Column("ID", 2, "i|d", WHOLE),
+    Column("Features", 20, "fea|tures"), Column("FedState", 12, "feds|tate"), Column("Flags", 20, "fl|ags"),
+)  # fmt: skip
+RESOURCE = (
+    Column("Name", 10, "n|ame"), Column("Server", 10, "se|rver"), Column("Type", 8, "t|ype"),
+    Column("Count", 6, "cou|nt", WHOLE), Column("LastConsumed", 12, "l|astconsumed", WHOLE),
+    Column("Allocated", 9, "alloc|ated", WHOLE), Column("Allowed", 8, "al|lowed", WHOLE),
+    Column("ServerType", 10, "servert|ype"), Column("Flags", 20, "f|lags"), Column("Cluster", 10, "cl|uster"),
+    Column("Descr", 20, "d|escription"), Column("ID", 6, "i|d", WHOLE), Column("Used", 6, "u|sed", WHOLE),
+    Column("Manager", 10, "m|anager"),
+)  # fmt: skip
+RESERVATION = (
+    Column("Cluster", 10, "c|luster"), Column("Name", 15, "na|me"), Column("TRES", 30, "t|res"),
+    Column("TimeStart", 19, "s|tart timestart|", DATE), Column("TimeEnd", 19, "e|nd timeend|", DATE),
+    Column("UnusedWall", 10, "u|nusedwall", WHOLE), Column("Assocs", 20, "a|ssociations"), Column("Flags", 20, "f|lags"),
+    Column("ID", 6, "i|d", WHOLE), Column("NodeNames", 20, "no|denames"), Column("Comment", 20, "com|ment"),
+)  # fmt: skip
+INSTANCE = (
+    Column("Cluster", 10, "c|luster"), Column("NodeName", -15, "n|odename"),
+    Column("TimeStart", 19, "s|tart timestart|", DATE), Column("TimeEnd", 19, "en|d timeend|", DATE),
+    Column("InstanceId", 20, "instancei|d"), Column("InstanceType", 20, "instancet|ype"), Column("Extra", 20, "ex|tra"),
+)  # fmt: skip
+
+ENTITIES: dict[str, Entity] = {
+    "account": Entity(_account_list, accounts),
+    "association": Entity(_association_list, associations),
+    "cluster": Entity(_cluster_list, clusters),
+    "event": Entity(sacctmgr_events.titles, sacctmgr_events.events),
+    "federation": Entity(_fixed("Federation,Cluster,ID,Features,FedState"), _nothing, FEDERATION),
+    "instance": Entity(
+        _fixed("Cluster,NodeName,TimeStart,TimeEnd,InstanceId,InstanceType,Extra"), _nothing, INSTANCE
+    ),
+    "problem": Entity(_fixed("Cluster,Account,User,Problem"), _nothing),
+    "qos": Entity(_fixed(QOS_LIST), qos),
+    "reservation": Entity(_fixed("Cluster,Name,TRES,TimeStart,TimeEnd,UnusedWall"), _nothing, RESERVATION),
+    "resource": Entity(
+        _fixed("Name,Server,Type,Count,LastConsumed,Allocated,ServerType,Flags"), _nothing, RESOURCE
+    ),
+    "transaction": Entity(_fixed("Time,Action,Actor,Where,Info"), _nothing, TRANSACTION),
+    "tres": Entity(_fixed("Type,Name,ID"), resources, only=frozenset(("Type", "Name", "ID"))),
+    "user": Entity(_user_list, users),
+    "wckey": Entity(_fixed("WCKey,Cluster,User"), wckeys, WCKEY),
+}
+
+
+def caller_is_operator(settings: Settings) -> bool:
+    """Whether the caller may look at and change what is others'."""
+    from slurm_compat.cli.jsondoc import user_name
+
+    if settings.ctx.uid == 0:
+        return True
+    own = user_name(settings.ctx.uid)
+    return any(row["name"] == own and row["admin_level"] != "None" for row in settings.rows("users", ("name", "admin_level")))
+
+
+def refused(problem: SlurmError) -> CommandError:
+    return CommandError(f" Error with request: {problem.text}")
