@@ -99,8 +99,10 @@ def start(program: Program, user: User) -> int:
     What goes wrong from here on is told in the program's own error stream, in slurmstepd's words, and its exit code is
     the error's number, as Slurm has it. Raises OSError when no process can be made.
     """
+    # what can be found out before the fork is: of the child's work every page it touches is copied first
+    soft_limits = limits.changes(program.rlimits)
     # held back until the child has let go of our handlers: a signal for it must not count as one for us
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals.HANDLED)
     try:
         pid = os.fork()
     except OSError:
@@ -115,22 +117,22 @@ def start(program: Program, user: User) -> int:
         return pid
     code = 1
     try:
-        code = _become(program, user)
+        code = _become(program, user, soft_limits)
     finally:
         os._exit(code)
 
 
-def _become(program: Program, user: User) -> int:
+def _become(program: Program, user: User, soft_limits: limits.Changes) -> int:
     """In the child: turn into the program. Comes back only with the number of an error."""
     signals.restore_defaults()
     os.setsid() if program.terminal else os.setpgid(0, 0)
     for target, source in enumerate(_clear_of_targets((program.stdin, program.stdout, program.stderr))):
         os.dup2(source, target)
-    _close_others()
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     if program.terminal:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     try:
-        limits.set_soft(program.rlimits)
+        limits.make(soft_limits)
         if program.memory_mib:
             limits.set_resident(program.memory_mib)
         if program.cpus:
@@ -152,16 +154,6 @@ def _become(program: Program, user: User) -> int:
 def _clear_of_targets(fds: tuple[int, int, int]) -> list[int]:
     """Copies above 2, so that putting one into its place doesn't overwrite another."""
     return [fcntl.fcntl(fd, fcntl.F_DUPFD, 3) for fd in fds]
-
-
-def _close_others() -> None:
-    for name in os.listdir("/proc/self/fd"):
-        fd = int(name)
-        if fd > 2:
-            try:
-                os.close(fd)
-            except OSError:  # the listing's own
-                continue
 
 
 def exec_error(path: str, problem: OSError) -> str:

@@ -10,23 +10,33 @@ from contextlib import suppress
 NAMES = ("CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS")
 
 
-def set_soft(limits: Mapping[str, int]) -> None:
-    """Set this process's soft limits; -1 is unlimited. Hard limits stay the node's.
+Changes = list[tuple[int, tuple[int, int]]]  # resource, soft and hard limit
+
+
+def changes(limits: Mapping[str, int]) -> Changes:
+    """What it takes for this process to have these soft limits; -1 is unlimited. Hard limits stay the node's.
 
     A limit above the node's hard one becomes the hard one: the closest that the node's owner allows.
     """
+    found: Changes = []
     for name in NAMES:
         if name not in limits:
             continue
         which = getattr(resource, f"RLIMIT_{name}")
-        _, hard = resource.getrlimit(which)
+        soft, hard = resource.getrlimit(which)
         wanted = limits[name] if limits[name] >= 0 else resource.RLIM_INFINITY
         if hard != resource.RLIM_INFINITY and (wanted == resource.RLIM_INFINITY or wanted > hard):
             wanted = hard
-        try:
-            resource.setrlimit(which, (wanted, hard))
-        except (ValueError, OSError):  # the kernel's own ceiling (NOFILE above fs.nr_open): the node's limit stays
-            continue
+        if wanted != soft:
+            found.append((which, (wanted, hard)))
+    return found
+
+
+def make(found: Changes) -> None:
+    for which, wanted in found:
+        # the kernel's own ceiling (NOFILE above fs.nr_open): the node's limit stays
+        with suppress(ValueError, OSError):
+            resource.setrlimit(which, wanted)
 
 
 def set_resident(mebibytes: int) -> None:

@@ -15,7 +15,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from slurm_compat.agent.signals import Wakeup
+from slurm_compat.agent.signals import HANDLED, Wakeup
 
 OnExit = Callable[[int, resource.struct_rusage], None]  # wait status, what it used
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -32,7 +32,7 @@ class Loop:
         self._on_exit: dict[int, OnExit] = {}
         self._on_reaped = on_reaped
         self._on_stop = on_stop
-        wakeup = Wakeup(signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
+        wakeup = Wakeup(*HANDLED)
         self.watch(wakeup.fd, READ, lambda _: self._on_signals(wakeup.read()))
 
     def after(self, seconds: float, callback: Callable[[], None]) -> int:

@@ -229,12 +229,13 @@ class Agent:
         if not self.ending_reason:
             self.ending_reason = reason
             self._resume({})
+            # steps first: an srun of the script that is told to end must not end its step at once
+            for step in list(self.steps.values()):
+                step.terminate(reason, kill_wait)
             if self.batch is not None and self.batch.running:
                 self.batch.announce(reason, text)
                 self.batch.signal(signal.SIGCONT, shell_only=False)
                 self.batch.signal(signal.SIGTERM, shell_only=False)
-            for step in list(self.steps.values()):
-                step.terminate(reason, kill_wait)
         elif self._kill_timer and kill_wait >= self._kill_in():
             return
         else:

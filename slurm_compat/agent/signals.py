@@ -18,6 +18,7 @@ DUE_TO = {
     "TASK FAILURE": "DUE TO TASK FAILURE",
 }
 ENDING = (signal.SIGTERM, signal.SIGKILL)  # a plain signal that is announced like a cancel
+HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)  # what an agent and its steps' processes wait for
 
 
 def due_to_signal(number: int) -> str:
@@ -62,9 +63,8 @@ def _wake(number: int, frame: object) -> None:
 def restore_defaults() -> None:
     """For a child about to become another program: no handler, nothing ignored or blocked."""
     signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        try:
+    for number in range(1, signal.NSIG):
+        # None: not set by Python, the C library's own for its threads among them
+        if signal.getsignal(number) not in (signal.SIG_DFL, None):
             signal.signal(number, signal.SIG_DFL)
-        except OSError:  # the C library keeps two for its threads
-            continue
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -14,7 +14,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from slurm_compat.agent import environment, launch, processes, signals, step_tasks, usage
@@ -24,7 +24,6 @@ from slurm_compat.agent.step_link import SrunLink
 from slurm_compat.agent.step_tasks import Output, Task
 from slurm_compat.agent.streams import CannotOpen
 from slurm_compat.core import patterns, stepio
-from slurm_compat.core.hostlist import compress
 
 DRAIN_PATIENCE = 2.0  # seconds a stream may stay open after all processes of the step are gone
 EXITS_TOGETHER = 0.1  # seconds to wait for further tasks to end before srun is told of the first
@@ -91,7 +90,7 @@ class StepProcess:
         os.umask(self._request.get("umask", 0o022))
         wiring = step_tasks.Wiring(self._request, values)
         submitted = environment.split(base64.b64decode(self._request.get("environment") or ""))
-        submitted |= step_environment(self._message["layout"])
+        submitted |= step_tasks.step_environment(self._message["layout"])
         try:
             streams = {rank: wiring.connect(self._tasks[rank]) for rank in self._ranks}
         except CannotOpen:
@@ -167,6 +166,7 @@ class StepProcess:
     def _on_frame(self, frame: stepio.Frame) -> None:
         if frame.kind == stepio.SIGNAL:
             # of a job that ends srun can't kill the step, as slurmctld would refuse it: the tasks have KillWait seconds
+            self._on_agent()
             if not (self._job_ends and frame.value["signal"] == signal.SIGKILL):
                 self._signal(int(frame.value["signal"]))
         elif frame.kind == stepio.ABORT:
@@ -184,7 +184,7 @@ class StepProcess:
             self._give_credit(len(frame.body))
 
     def _lost_srun(self) -> None:
-        """srun hung up: at the end that is as it should be; before, its tasks go with it, unless their job ends anyway."""
+        """srun hung up: as it should at the end; before, its tasks go with it, unless their job ends anyway."""
         if self._finishing:
             self._leave()
             return
@@ -464,22 +464,6 @@ class StepProcess:
 
     def _usage(self) -> list[list[Any]]:
         return [[rank, task.meter.usage()] for rank, task in self._tasks.items()]
-
-
-def step_environment(layout: Sequence[Sequence[Any]]) -> dict[str, str]:
-    """What srun could not know before the step had its nodes."""
-    per_node = environment.counts(len(ranks) for _, ranks, *_ in layout)
-    tasks = str(sum(len(ranks) for _, ranks, *_ in layout))
-    return {
-        "SLURM_NNODES": str(len(layout)),
-        "SLURM_NTASKS": tasks,
-        "SLURM_NPROCS": tasks,
-        "SLURM_TASKS_PER_NODE": per_node,
-        "SLURM_STEP_NODELIST": compress(entry[0] for entry in layout),
-        "SLURM_STEP_NUM_NODES": str(len(layout)),
-        "SLURM_STEP_NUM_TASKS": tasks,
-        "SLURM_STEP_TASKS_PER_NODE": per_node,
-    }
 
 
 def _descendants(root: int = 0) -> list[int]:

@@ -16,12 +16,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from slurm_compat.agent import environment
 from slurm_compat.agent import launch as launching
 from slurm_compat.agent.launch import Program, User
 from slurm_compat.agent.streams import WRITE, CannotOpen, error_line
 from slurm_compat.agent.usage import Meter
 from slurm_compat.core import multiprog, patterns, stepio
 from slurm_compat.core.cpulist import cpu_numbers
+from slurm_compat.core.hostlist import compress
 from slurm_compat.core.stepio import Lines
 
 _INDICES = re.compile(r"gpu[^(]*\([^)]*IDX:([\d,-]+)\)")
@@ -145,6 +147,22 @@ def with_step_gpus(launched: Mapping[str, Any], resources: Sequence[Sequence[Any
             node = node | {"gpus": [gpu for gpu in node["gpus"] if str(gpu) in indices]}
         nodes.append(node)
     return {**launched, "nodes": nodes}
+
+
+def step_environment(layout: Sequence[Sequence[Any]]) -> dict[str, str]:
+    """What srun could not know before the step had its nodes."""
+    per_node = environment.counts(len(ranks) for _, ranks, *_ in layout)
+    tasks = str(sum(len(ranks) for _, ranks, *_ in layout))
+    return {
+        "SLURM_NNODES": str(len(layout)),
+        "SLURM_NTASKS": tasks,
+        "SLURM_NPROCS": tasks,
+        "SLURM_TASKS_PER_NODE": per_node,
+        "SLURM_STEP_NODELIST": compress(entry[0] for entry in layout),
+        "SLURM_STEP_NUM_NODES": str(len(layout)),
+        "SLURM_STEP_NUM_TASKS": tasks,
+        "SLURM_STEP_TASKS_PER_NODE": per_node,
+    }
 
 
 def set_winsize(terminal: int, rows: int, columns: int) -> None:

@@ -52,12 +52,12 @@ GRAMMARS: dict[str, Grammar] = {
     ),
     "user": _grammar(
         f"n|ames:names u|sers:names ad|minlevel:admin_levels defaulta|ccount:default_accounts "
-        f"defaultw|ckeys:default_wckeys {_ASSOCIATION}".replace("acc|", "ac|"),
+        f"defaultw|ckeys:default_wckeys {_ASSOCIATION}".replace("acc|ounts", "ac|counts"),
         _WITH + " wopi|nfo:wopinfo wopl|imits:woplimits",
         "accounts clusters qos default_qos partitions",
     ),
     "association": _grammar(
-        "i|ds:ids u|sers:users pare|nt:parents " + _ASSOCIATION.replace("acc|", "ac|"),
+        "i|ds:ids u|sers:users pare|nt:parents " + _ASSOCIATION.replace("acc|ounts", "ac|counts"),
         "onlyd|efaults:onlydefaults tree|:tree withs|ubaccounts:withsub withd|eleted:withdeleted "
         "withr|awqos:withrawqos wol|imits:wolimits wopi|nfo:wopinfo wopl|imits:wolimits",
         hint="",

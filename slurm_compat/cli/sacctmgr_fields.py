@@ -183,14 +183,14 @@ def placed(titles: Sequence[str], table: Sequence[Column] = COLUMNS) -> list[Pla
 def chosen(
     text: str, table: Sequence[Column] = COLUMNS, wider: Callable[[Column], Column] = lambda column: column
 ) -> list[Placed]:
-    """The columns of format=. Raises BadValue with the names that no column has: of our own small tables all of them."""
+    """The columns of format=. Raises BadValue with the names that no column has: of a small table all of them."""
     cells: list[Placed] = []
     unknown: list[str] = []
     for token in text.split(",") if text.strip(",") else [text.strip(",")]:
         name, percent, width = token.partition("%")
         column = column_named(name, table) if name else None
         if column is None:
-            unknown.append(name)
+            unknown.append(name.lower())
             if table is COLUMNS:
                 break
             continue

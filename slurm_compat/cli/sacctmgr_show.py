@@ -15,7 +15,7 @@ from slurm_compat.cli.context import Context
 from slurm_compat.cli.sacctmgr_conditions import GRAMMARS, Conditions, read
 from slurm_compat.cli.sacctmgr_fields import COLUMNS, Column, chosen, placed
 from slurm_compat.core import fieldprint, tres
-from slurm_compat.core.errors import BadValue, CommandError, SlurmError
+from slurm_compat.core.errors import BadValue, CommandError
 from slurm_compat.core.fieldprint import COLUMNS as PLAIN
 from slurm_compat.core.fieldprint import DATE, WHOLE, Placed
 
@@ -35,6 +35,7 @@ class Settings:
     immediate: bool = False
     readonly: bool = False
     quiet: bool = False
+    over: bool = False  # exit or quit was said
     output: str = ""  # json, yaml
     parser: str = ""
 
@@ -79,7 +80,8 @@ def show(settings: Settings, name: str, words: Sequence[str]) -> int:
     if settings.output:
         from slurm_compat.cli import sacctmgr_json
 
-        return sacctmgr_json.print_entity(settings, name, conditions)
+        if sacctmgr_json.print_entity(settings, name, conditions):
+            return 0
     records = list(entity.records(settings, conditions))
     if settings.header:
         for line in fieldprint.header(cells, settings.form):
@@ -356,7 +358,9 @@ def clusters(settings: Settings, conditions: Conditions) -> Iterator[Record]:
         "NodeCount": len(nodes),
         "FedState": "NA",
         "Flags": "MultipleSlurmd",
-        "TRES": sacctmgr_events.whole_cluster(settings.rows("nodes", ("tres",)), settings.rows("tres", ("type", "name"))),
+        "TRES": sacctmgr_events.whole_cluster(
+            settings.rows("nodes", ("tres",)), settings.rows("tres", ("type", "name"))
+        ),
     }
 
 
@@ -375,7 +379,12 @@ def _nothing(settings: Settings, conditions: Conditions) -> Iterator[Record]:
 
 
 def wckeys(settings: Settings, conditions: Conditions) -> Iterator[Record]:
-    """Nobody's are tracked; other users' are an operator's to see."""
+    """None are tracked, and to see that is an operator's."""
+    if not caller_is_operator(settings):
+        raise CommandError(
+            "sacctmgr: error: Your user doesn't have privilege to perform this action",
+            " Error with request: Access/permission denied",
+        )
     return iter(())
 
 
@@ -407,8 +416,9 @@ RESOURCE = (
 RESERVATION = (
     Column("Cluster", 10, "c|luster"), Column("Name", 15, "na|me"), Column("TRES", 30, "t|res"),
     Column("TimeStart", 19, "s|tart timestart|", DATE), Column("TimeEnd", 19, "e|nd timeend|", DATE),
-    Column("UnusedWall", 10, "u|nusedwall", WHOLE), Column("Assocs", 20, "a|ssociations"), Column("Flags", 20, "f|lags"),
-    Column("ID", 6, "i|d", WHOLE), Column("NodeNames", 20, "no|denames"), Column("Comment", 20, "com|ment"),
+    Column("UnusedWall", 10, "u|nusedwall", WHOLE), Column("Assocs", 20, "a|ssociations"),
+    Column("Flags", 20, "f|lags"), Column("ID", 6, "i|d", WHOLE), Column("NodeNames", 20, "no|denames"),
+    Column("Comment", 20, "com|ment"),
 )  # fmt: skip
 INSTANCE = (
     Column("Cluster", 10, "c|luster"), Column("NodeName", -15, "n|odename"),
@@ -422,17 +432,13 @@ ENTITIES: dict[str, Entity] = {
     "cluster": Entity(_cluster_list, clusters),
     "event": Entity(sacctmgr_events.titles, sacctmgr_events.events),
     "federation": Entity(_fixed("Federation,Cluster,ID,Features,FedState"), _nothing, FEDERATION),
-    "instance": Entity(
-        _fixed("Cluster,NodeName,TimeStart,TimeEnd,InstanceId,InstanceType,Extra"), _nothing, INSTANCE
-    ),
+    "instance": Entity(_fixed("Cluster,NodeName,TimeStart,TimeEnd,InstanceId,InstanceType,Extra"), _nothing, INSTANCE),
     "problem": Entity(_fixed("Cluster,Account,User,Problem"), _nothing),
     "qos": Entity(_fixed(QOS_LIST), qos),
     "reservation": Entity(_fixed("Cluster,Name,TRES,TimeStart,TimeEnd,UnusedWall"), _nothing, RESERVATION),
-    "resource": Entity(
-        _fixed("Name,Server,Type,Count,LastConsumed,Allocated,ServerType,Flags"), _nothing, RESOURCE
-    ),
+    "resource": Entity(_fixed("Name,Server,Type,Count,LastConsumed,Allocated,ServerType,Flags"), _nothing, RESOURCE),
     "transaction": Entity(_fixed("Time,Action,Actor,Where,Info"), _nothing, TRANSACTION),
-    "tres": Entity(_fixed("Type,Name,ID"), resources, only=frozenset(("Type", "Name", "ID"))),
+    "tres": Entity(_fixed("Type,Name%15,ID"), resources, only=frozenset(("Type", "Name", "ID"))),
     "user": Entity(_user_list, users),
     "wckey": Entity(_fixed("WCKey,Cluster,User"), wckeys, WCKEY),
 }
@@ -445,8 +451,6 @@ def caller_is_operator(settings: Settings) -> bool:
     if settings.ctx.uid == 0:
         return True
     own = user_name(settings.ctx.uid)
-    return any(row["name"] == own and row["admin_level"] != "None" for row in settings.rows("users", ("name", "admin_level")))
-
-
-def refused(problem: SlurmError) -> CommandError:
-    return CommandError(f" Error with request: {problem.text}")
+    return any(
+        row["name"] == own and row["admin_level"] != "None" for row in settings.rows("users", ("name", "admin_level"))
+    )

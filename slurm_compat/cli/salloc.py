@@ -19,6 +19,7 @@ from slurm_compat.cli.batchopts import Parsed
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.controller import ControllerDown
 from slurm_compat.cli.signalpipe import SignalPipe, caught
+from slurm_compat.cli.verbose import options_given
 from slurm_compat.core.errors import NO_WORKING_DIRECTORY, TEXT, CannotCarry, CommandError, SlurmError
 from slurm_compat.core.model import JobRequest
 
@@ -37,6 +38,9 @@ def main(ctx: Context) -> int:
     attrs = parsed.attrs
     quiet = bool(attrs.get("quiet"))
     argv = list(parsed.rest)
+    if attrs.get("verbose"):
+        for line in options_given("salloc", parsed):
+            ctx.err(f"salloc: {line}")
     if parsed.components:
         raise CannotCarry("salloc", "a heterogeneous job", "submit it with sbatch")
     if "chdir" in parsed.texts:
@@ -57,6 +61,8 @@ def main(ctx: Context) -> int:
             info(ctx, quiet, "Job aborted due to signal")
             info(ctx, quiet, f"Job allocation {interrupted.job_id} has been revoked.")
             return 1
+        if attrs.get("verbose"):
+            info(ctx, quiet, f"JobId={granted.job_id} returned by the controller")
         info(ctx, quiet, f"Granted job allocation {granted.job_id}")
         info(ctx, quiet, f"Nodes {granted.job['nodes']} are ready for job")
         if attrs.get("bell") == "always":

@@ -336,10 +336,15 @@ def _on_jobs(session: Session, words: list[str], call: str, also: str = "", **ar
     except ControllerDown:
         # what Slurm's scontrol makes of no answer to these
         refused = [(target, 0, errors.TEXT[errors.UNEXPECTED_MESSAGE]) for target in targets]
+    last = ""
     for target, _, text in refused:
-        session.fail(f"{text} for job {target}")
-        if also:
-            session.fail(f"{also}:{text}")
+        if target.endswith("]"):  # of an array each answer is told of, with the tasks that had it
+            session.fail(f"{target}: {text}")
+        else:
+            session.fail(f"{text} for job {target}")
+            last = text
+    if also and last:
+        session.fail(f"{also}:{last}")
     return not refused
 
 

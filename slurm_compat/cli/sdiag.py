@@ -35,7 +35,7 @@ STARS = "*" * 55
 REFUSED = 255
 
 ORDERS: dict[str, Callable[[Count], Any]] = {
-    "": lambda entry: -entry.count,
+    "": lambda entry: -entry.calls,
     "i": lambda entry: entry.number,
     "t": lambda entry: -entry.total,
     "T": lambda entry: -entry.average,
@@ -214,7 +214,7 @@ def messages(figures: Figures, order: str = "") -> Iterator[str]:
 
 
 def times(entry: Count) -> str:
-    return f"count:{entry.count:<6} ave_time:{entry.average:<6} total_time:{entry.total}"
+    return f"count:{entry.calls:<6} ave_time:{entry.average:<6} total_time:{entry.total}"
 
 
 def _help() -> Iterator[str]:

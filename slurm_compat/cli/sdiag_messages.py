@@ -61,12 +61,12 @@ OTHER = 9999  # a call that Slurm has no message for is shown by its own name
 class Count(NamedTuple):
     name: str
     number: int  # of the message, or of the user
-    count: int
+    calls: int
     total: int  # microseconds
 
     @property
     def average(self) -> int:
-        return self.total // self.count if self.count else 0
+        return self.total // self.calls if self.calls else 0
 
 
 def counts(calls: Iterable[tuple[str, str, int, int]], database: bool = False) -> list[Count]:

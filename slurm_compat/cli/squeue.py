@@ -31,6 +31,8 @@ STEP_FORMAT = "%.15i %.8j %.9P %.8u %.9M %N"
 IDENTITY = [
     "job_id", "array_job_id", "array_task_id", "array_task_string", "het_job_id", "het_job_offset", "sluid",
 ]  # fmt: skip
+# what tells which rows squeue shows as one
+MERGED = ["array_job_id", "array_task_id", "array_task_string", "job_state", "state_flags", "job_id"]
 STATE_ONLY = {*IDENTITY, "job_state", "state_flags"}  # what --only-job-state knows
 ABSENT: dict[str, Any] = {"str": "", "int": 0, "bool": False, "float": 0.0, "list[str]": []}
 
@@ -114,7 +116,7 @@ class Report:
             self.tests = squeue_filter.job_tests(asked, users, ctx.uid, nodes)
         further = squeue_sort.fields_of(self.keys) + [name for names, _ in self.tests for name in names]
         if not self.steps:
-            further += [*IDENTITY, "partition"]
+            further += [*IDENTITY, *MERGED, "partition"]
         if asked.document:
             from slurm_compat.cli.squeue_json import FIELDS
 
@@ -251,6 +253,8 @@ class Report:
             if hidden:
                 place = self.positions["partition"]
                 rows = [row for row in rows if not hidden.issuperset(row[place].split(","))]
+        if "r" not in asked.flags and "only-job-state" not in asked.flags and not asked.document:
+            rows = self._merged(rows)
         if "r" in asked.flags:
             rows = [apart for row in rows for apart in self._tasks(row)]
         if "P" in asked.flags:
@@ -285,6 +289,42 @@ class Report:
         if "array_max_tasks" in self.positions:
             row[self.positions["array_max_tasks"]] = 0
         return row
+
+    def _merged(self, rows: list[Row]) -> list[Row]:
+        """Tasks of an array that wait are one row, whether they have left its record or not: the first of them."""
+        places = [self.positions[name] for name in MERGED]
+        array_id, task_id, string, state, flags, job_id = places
+        waiting: dict[int, list[Row]] = {}
+        for row in rows:
+            if row[array_id] and row[state] == states.PENDING and states.COMPLETING not in row[flags]:
+                waiting.setdefault(row[array_id], []).append(row)
+        gone: set[int] = set()
+        changed: dict[int, Row] = {}
+        for some in waiting.values():
+            if len(some) < 2:
+                continue
+            some.sort(key=lambda row: row[job_id])
+            merged = changed[id(some[0])] = list(some[0])
+            gone.update(id(row) for row in some[1:])
+            tasks: set[int] = set()
+            for row in some:
+                if row[task_id] is not None:
+                    tasks.add(row[task_id])
+                else:
+                    tasks.update(taskids.each(taskids.parse(row[string], squeue_filter.NO_LIMIT_ID).ranges))
+            merged[task_id], merged[string] = None, taskids.show(sorted(tasks))
+            for name, value in (("array_max_tasks", 0), *self._reasons(some)):
+                if name in self.positions:
+                    merged[self.positions[name]] = value
+        return [changed.get(id(row), row) for row in rows if id(row) not in gone] if gone else rows
+
+    def _reasons(self, rows: list[Row]) -> Iterable[tuple[str, str]]:
+        """All reasons for which these wait, each once."""
+        if "state_reason" not in self.positions:
+            return ()
+        reason, description = self.positions["state_reason"], self.positions["state_description"]
+        found = list(dict.fromkeys(row[description] or row[reason] for row in rows))
+        return (("state_reason", ",".join(found)), ("state_description", "")) if len(found) > 1 else ()
 
     def _tasks(self, row: Row) -> Iterable[Row]:
         waiting = row[self.positions["array_task_string"]]

@@ -65,7 +65,9 @@ def _tasks_per(field: str) -> Callable[[Job], dict[str, Any]]:
 def _billable(job: Job) -> dict[str, Any]:
     found = dict(part.partition("=")[::2] for part in str(job["tres_alloc_str"]).split(",") if part)
     return (
-        jsondoc.number(float(found["billing"])) if "billing" in found else {"set": False, "infinite": False, "number": 0.0}
+        jsondoc.number(float(found["billing"]))
+        if "billing" in found
+        else {"set": False, "infinite": False, "number": 0.0}
     )
 
 

@@ -28,10 +28,12 @@ from slurm_compat.cli.context import Context
 from slurm_compat.cli.signalpipe import SignalPipe, caught
 from slurm_compat.cli.srun_listener import Listener
 from slurm_compat.cli.srun_step import NotCreated, Options, StepRun
+from slurm_compat.cli.verbose import options_given
 from slurm_compat.core import errors, jobid, multiprog, states
 from slurm_compat.core.errors import BadValue, CannotCarry, CommandError, SlurmError
 from slurm_compat.core.model import JobRequest, StepRequest
 from slurm_compat.core.optionvalues import RLIMITS
+from slurm_compat.core.timefmt import clock
 
 Job = Mapping[str, Any]
 
@@ -59,7 +61,10 @@ def main(ctx: Context) -> int:
         raise CommandError("srun: fatal: No command given to execute.")
     srun_request.check_mpi(str(attrs.get("mpi") or ""))
     _refuse(parsed)
+    _tell_options(ctx, parsed)
     request = _completed(ctx, parsed)
+    if attrs.get("test_only"):
+        return _tested(ctx, request)
     ignored = set(attrs.get("ignore_signals") or ())
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
@@ -79,6 +84,30 @@ def _refuse(parsed: Parsed) -> None:
         raise CannotCarry("srun", "a heterogeneous step", "start one srun for each component, in the background with &")
     if parsed.attrs.get("pty_fd"):
         raise CannotCarry("srun", "--pty=descriptor", "redirect the descriptor to standard input and use --pty")
+
+
+def _tell_options(ctx: Context, parsed: Parsed) -> None:
+    """-v begins with the options that were given."""
+    if parsed.attrs.get("verbose"):
+        if parsed.attrs.get("quiet"):
+            raise CommandError("srun: error: don't specify both --verbose (-v) and --quiet (-Q)")
+        for line in options_given("srun", parsed):
+            ctx.err(f"srun: {line}")
+
+
+def _tested(ctx: Context, request: JobRequest) -> int:
+    """--test-only: when and where it would start."""
+    try:
+        answer = ctx.controller.call("will_run", request=request)
+    except SlurmError as problem:
+        for note in problem.notes:
+            ctx.error(note)
+        raise CommandError(f"allocation failure: {problem.text}") from None
+    ctx.err(
+        f"srun: Job {answer['job_id']} to start at {clock(answer['start_time'])} a using {answer['cpus']} processors"
+        f" on nodes {answer['nodes']} in partition {answer['partition']}"
+    )
+    return 0
 
 
 def _completed(ctx: Context, parsed: Parsed) -> JobRequest:
@@ -174,6 +203,11 @@ class _Srun:
             self._ctx.err(f"srun: warning: {line}")
         self._ctx.stderr.flush()
         srun_request.checked_nodes(request, str(self._job["nodes"]))
+        if attrs.get("verbose"):
+            cpus = srun_environment.fold(entry[1] for entry in self._job["job_resources"])
+            counted = ",".join(part if "(" in part else f"{part}(x1)" for part in cpus.split(","))
+            where_ = f"nodes({self._job['node_count']}):`{self._job['nodes']}'"
+            self._ctx.err(f"srun: jobid {self._job['job_id']}: {where_}, cpu counts: {counted}")
         step = srun_request.step_request(request, attrs, found, self._argv)
         if attrs.get("multi_prog"):
             step = msgspec.structs.replace(step, multi_prog=self._multi_prog(found.tasks or 1))

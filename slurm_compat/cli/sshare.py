@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from slurm_compat import SLURM_VERSION
-from slurm_compat.cli.clusters import own_cluster, require_own_cluster
+from slurm_compat.cli.clusters import require_own_cluster
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.jsondoc import user_name
 from slurm_compat.cli.optiontable import OPERAND, OPTIONAL, REQUIRED, Opt, help_lines, parsed
@@ -152,7 +152,9 @@ def main(ctx: Context) -> int:
     if asked.output:
         from slurm_compat.cli import sshare_json
 
-        return sshare_json.print_shares(ctx, asked.output, asked.parser, lambda fields: shown(ctx, fields, asked, users))
+        return sshare_json.print_shares(
+            ctx, asked.output, asked.parser, lambda fields: shown(ctx, fields, asked, users)
+        )
     placed = fields_asked(asked)
     if asked.clusters:
         ctx.out(f"CLUSTER: {require_own_cluster(ctx, asked.clusters)}")

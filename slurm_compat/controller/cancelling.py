@@ -93,7 +93,7 @@ def _job(controller: Controller, caller: Caller, args: Cancel, job: Job, change:
     if job.is_final:
         raise SlurmError(errors.ALREADY_DONE)
     now = controller.now()
-    if args.signal is None or (args.signal in _ENDING and not (args.batch or args.full)):
+    if args.signal is None or (args.signal in _ENDING and not args.batch):
         if args.admin_comment and caller.operator:
             job.admin_comment = args.admin_comment
         # the priority of a job that was not held stays to be seen

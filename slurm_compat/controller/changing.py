@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from slurm_compat.controller import arrays, stepkeeping
@@ -12,8 +12,9 @@ from slurm_compat.controller.jobs import ADMIN_HOLD, NO_HOLD, USER_HOLD, Job
 from slurm_compat.controller.machine import Event
 from slurm_compat.controller.submission import Caller
 from slurm_compat.controller.targets import Found, find
-from slurm_compat.core import errors, states, taskids
-from slurm_compat.core.errors import SlurmError
+from slurm_compat.core import errors, jobid, states, taskids
+from slurm_compat.core.errors import BadValue, SlurmError
+from slurm_compat.core.jobid import JobExpression
 from slurm_compat.core.states import COMPLETING, PENDING, RUNNING, SPECIAL_EXIT, SUSPENDED
 from slurm_compat.store.changes import Change
 
@@ -33,38 +34,89 @@ def each_target(
 ) -> list[list[Any]]:
     """Do `act` to every job of every target; [target, number, text] of those refused.
 
-    Tasks that are named and still in their array's record leave it first. `stranger`: how others than owner and
-    operator are refused; slurmctld's words differ by call.
+    Tasks that are named and still in their array's record leave it first. Of an array each task has its answer: where
+    one is refused all are told of, as [123_[0-2], number, text] for those with the same answer, 0 for done.
+    `stranger`: how others than owner and operator are refused; slurmctld's words differ by call.
     """
     refused: list[list[Any]] = []
     for target in targets:
         try:
-            found = find(controller.table, target)
-            if found.step:
+            expression = jobid.parse(target)
+            if expression.step:
                 raise SlurmError(errors.INVALID_JOB_ID)
-            _act_on(controller, caller, found, change, act, stranger)
+            if _is_array(controller, expression):
+                refused += _on_array(controller, caller, expression, change, act, stranger)
+                continue
+            for job in find(controller.table, target).jobs:
+                require_owner(caller, job.user_id, stranger)
+                act(job)
+        except BadValue:
+            refused.append([target, errors.INVALID_JOB_ID, errors.TEXT[errors.INVALID_JOB_ID]])
         except SlurmError as problem:
             refused.append([target, problem.number, problem.text])
     return refused
 
 
-def _act_on(controller: Controller, caller: Caller, found: Found, change: Change, act: Act, stranger: int) -> None:
-    some = list(found.jobs) + ([found.record] if found.record is not None else [])
-    for job in some:
-        require_owner(caller, job.user_id, stranger)
-    problems: list[SlurmError] = []
-    done = 0
-    jobs = list(found.jobs)
-    if found.record is not None and (found.tasks or found.whole):
-        jobs = [*own_jobs(controller, found, change), *jobs]
-    for job in jobs:
+def _is_array(controller: Controller, expression: JobExpression) -> bool:
+    """Whether it speaks of tasks, or of an array by its id. The id of a task alone is a job's."""
+    table = controller.table
+    known = expression.job_id in table.tasks or table.record_of(expression.job_id) is not None
+    return bool(expression.tasks) or (known and not expression.sluid)
+
+
+def _on_array(
+    controller: Controller, caller: Caller, expression: JobExpression, change: Change, act: Act, stranger: int
+) -> list[list[Any]]:
+    """What became of each task, [] when all is done; one answer for those that are in the record together."""
+    answers: list[tuple[int, str, list[int]]] = []
+
+    def tell(tasks: Iterable[int], problem: SlurmError | None) -> None:
+        number, text = (problem.number, problem.text) if problem is not None else (0, "No error")
+        if problem is not None and problem.notes:
+            text = f"{text} ({problem.notes[0]})"
+        for known, words, others in answers:
+            if (known, words) == (number, text):
+                others.extend(tasks)
+                return
+        answers.append((number, text, list(tasks)))
+
+    def on(job: Job, tasks: Iterable[int]) -> None:
         try:
+            require_owner(caller, job.user_id, stranger)
             act(controller.table.jobs[job.job_id])
-            done += 1
         except SlurmError as problem:
-            problems.append(problem)
-    if problems and not done:
-        raise problems[0]
+            tell(tasks, problem)
+        else:
+            tell(tasks, None)
+
+    missing = set(taskids.each(expression.tasks))
+    try:
+        found = find(controller.table, str(jobid.show(expression)))
+    except SlurmError:
+        found = None
+    if found is not None:
+        record = found.record
+        if record is not None and found.tasks:
+            missing.difference_update(found.tasks)
+            try:
+                require_owner(caller, record.user_id, stranger)
+            except SlurmError as problem:
+                tell(found.tasks, problem)
+            else:
+                for job in own_jobs(controller, found, change):
+                    on(job, [job.array_task_id] if job.array_task_id is not None else found.tasks)
+        for job in sorted(found.jobs, key=lambda job: job.array_task_id or 0):
+            if job.array_task_id is not None:
+                missing.discard(job.array_task_id)
+                on(job, [job.array_task_id])
+    if missing:
+        tell(sorted(missing), SlurmError(errors.INVALID_JOB_ID))
+    if all(number == 0 for number, _, _ in answers):
+        return []
+    answers.sort(key=lambda answer: min(answer[2]))
+    return [
+        [f"{expression.job_id}_[{taskids.show(sorted(tasks))}]", number, text] for number, text, tasks in answers
+    ]  # fmt: skip
 
 
 def own_jobs(controller: Controller, found: Found, change: Change) -> list[Job]:
@@ -147,7 +199,7 @@ def requeue(
             raise SlurmError(errors.JOB_PENDING)
         if COMPLETING in job.flags:
             raise SlurmError(errors.TRANSITION_STATE_NO_UPDATE)
-        if not job.requeue and not caller.operator:
+        if not job.requeue:
             raise SlurmError(errors.DISABLED)
         event = Event("requeue", controller.now(), uid=caller.uid, flag=held, text=SPECIAL_EXIT if special else "")
         was_final = job.is_final

@@ -61,7 +61,9 @@ class Partition:
     select_type: str = "NONE"
     node_selector: dict[str, str] = field(default_factory=dict)
     priority_class: str = ""
-    labelled: bool = True  # its nodes carry its label; False once its nodes are an administrator's, not the cluster file's
+    labelled: bool = (
+        True  # its nodes carry its label; False once its nodes are an administrator's, not the cluster file's
+    )
 
 
 # what scontrol may set as it is; the others have rules of their own below

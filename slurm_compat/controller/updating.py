@@ -36,10 +36,16 @@ def update(
     controller: Controller, caller: Caller, targets: list[str], changes: dict[str, Any], change: Change
 ) -> list[list[Any]]:
     def act(job: Job) -> None:
+        if of_arrays_only and not whole.intersection((job.array_job_id, 0 if job.array_job_id else job.job_id)):
+            raise SlurmError(errors.NOT_SUPPORTED, notes=["Update of ArrayTaskThrottle is only allowed on ArrayJobId"])
         one(controller, caller, job, changes, change)
 
+    if "top" in changes:
+        return top(controller, caller, targets, change)
+    whole = {int(target) for target in targets if target.isdigit()}
     steps = [target for target in targets if "." in target]
     jobs = [target for target in targets if target not in steps]
+    of_arrays_only = bool(changes.keys() & {"array_max_tasks", "array_task_throttle"})
     refused = changing.each_target(controller, caller, jobs, change, act, errors.USER_ID_MISSING)
     for target in steps:
         try:
@@ -277,27 +283,47 @@ def _set_throttle(controller: Controller, caller: Caller, job: Job, value: Any) 
     controller.offer_array(job.array_job_id)
 
 
-def _set_top(controller: Controller, caller: Caller, job: Job, value: Any) -> None:
-    """Before the user's other pending jobs, by a nice value. For operators, as without enable_user_top."""
+def top(controller: Controller, caller: Caller, targets: list[str], change: Change) -> list[list[Any]]:
+    """These jobs before the user's other pending ones, in the order given, by nice values that lower the others.
+
+    For operators, as without enable_user_top.
+    """
+    refused: list[list[Any]] = []
+    chosen: list[Job] = []
+    for target in targets:
+        try:
+            chosen += _to_the_top(controller, caller, target)
+        except SlurmError as problem:
+            refused.append([target, problem.number, problem.text])
+    for user in {job.user_id for job in chosen}:
+        first = [job for job in chosen if job.user_id == user]
+        pending = [controller.table.jobs[job_id] for job_id in controller.table.pending]
+        others = [job for job in pending if job.user_id == user and not job.hold and job not in first]
+        highest = max(job.priority for job in first + others)
+        lowest = max(highest - len(first), 1)
+        wanted = [(job, max(highest - place, 1)) for place, job in enumerate(first)]
+        wanted += [(job, lowest) for job in others if job.priority > lowest]
+        for job, priority in wanted:
+            job = copy.copy(job)
+            job.nice += job.priority - priority
+            job.priority = controller.priority(job)
+            controller.changed(job, change, "top")
+    return refused
+
+
+def _to_the_top(controller: Controller, caller: Caller, target: str) -> list[Job]:
+    found = find(controller.table, target)
+    jobs = [*found.jobs, *([found.record] if found.record is not None else [])]
     if not caller.operator:
         raise SlurmError(errors.ACCESS_DENIED)
-    if job.state != PENDING:
+    if not any(job.state == PENDING for job in jobs):
         raise SlurmError(errors.JOB_NOT_PENDING)
-    if job.hold:
+    if any(job.hold for job in jobs):
         raise SlurmError(errors.JOB_HELD)
-    jobs = map(controller.table.jobs.__getitem__, controller.table.pending)
-    ahead = [
-        other
-        for other in jobs
-        if other.user_id == job.user_id and other.priority >= job.priority and other.job_id != job.job_id
-    ]
-    if ahead:
-        job.nice -= max(other.priority for other in ahead) + 1 - job.priority
-        job.priority = controller.priority(job)
+    return [job for job in jobs if job.state == PENDING]
 
 
 SETTERS: dict[str, Setter] = {
-    "top": _set_top,
     "priority": _set_priority,
     "time_limit": _set_time_limit,
     "end_time": _set_end_time,

@@ -104,10 +104,11 @@ def test_a_missing_working_directory(pod):
 
 
 def test_nothing_the_script_left_outlives_it(pod, helpers):
-    stubborn = "(setsid bash -c 'trap \"\" TERM; sleep 100' &)"
-    pod.run(f"#!/bin/bash\nsleep 100 & setsid sleep 100 & {stubborn}\necho pids\nps -eo pid,args")
+    nap = f"sleep {100_000 + os.getpid()}"  # nobody else's
+    stubborn = f"(setsid bash -c 'trap \"\" TERM; {nap}' &)"
+    pod.run(f"#!/bin/bash\n{nap} & setsid {nap} & {stubborn}\necho pids\nps -eo pid,args")
     pod.controller.wait("batch_ended")
-    left = [int(line.split()[0]) for line in pod.output().splitlines() if "sleep 100" in line and "job123" not in line]
+    left = [int(line.split()[0]) for line in pod.output().splitlines() if nap in line and "job123" not in line]
     assert len(left) >= 3
     helpers.until(lambda: not any(helpers.alive(pid) for pid in left))
     pod.end()

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurm_compat.controller import machine
+from slurm_compat.controller.accounting import recorded_start
 from slurm_compat.controller.machine import BadTransition, Ended, Event, Mail, Release, Restarted, Terminate, Withdraw
 from slurm_compat.core import states
 from slurm_compat.core.states import CANCELLED, COMPLETED, COMPLETING, FAILED, PENDING, REQUEUED, RUNNING, SUSPENDED
@@ -70,6 +71,27 @@ def test_a_requeued_job_waits_anew_and_its_run_is_history():
     assert (before.nodes, before.start_time, before.end_time) == ("node01", 1010, 1030)
     gone, effects = machine.advance(after, Event("all gone", 1031))
     assert (gone.flags, gone.staged, effects) == ([], False, [Release()])
+
+
+def test_a_requeued_job_gives_no_reason_yet_and_its_agents_hear_slurms_word():
+    after, effects = machine.advance(running(), Event("requeue", 1030))
+    assert after.reason == "None"
+    assert effects[0] == Terminate("JOB REQUEUE")
+    ended, _ = machine.advance(running(state=COMPLETED, end_time=1020), Event("requeue", 1030))
+    assert (ended.state, ended.flags, ended.reason) == (PENDING, [], "None")
+
+
+@pytest.mark.parametrize("reason, shown", [("JobArrayTaskLimit", "None"), ("JobHeldUser", "JobHeldUser")])
+def test_a_cancelled_task_no_longer_waits_for_its_throttle(reason, shown):
+    after, _ = machine.advance(made.job(reason=reason), Event("cancel", 1020, uid=5))
+    assert after.reason == shown
+
+
+def test_a_job_the_controller_cancels_is_nobodys_cancel():
+    after, _ = machine.advance(made.job(), Event("cancel", 1020, uid=None))
+    assert (after.state, after.cancelled_by) == (CANCELLED, None)
+    assert recorded_start(after) == 1020
+    assert recorded_start(machine.advance(made.job(), Event("cancel", 1020, uid=5))[0]) == 0
 
 
 def test_a_lost_node_requeues_unless_told_not_to():

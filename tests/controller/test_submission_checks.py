@@ -68,8 +68,11 @@ def test_accepted_and_waiting_as_slurm_has_it(case):
      "Memory specification can not be satisfied|Requested node configuration is not available"),
     ({"deadline": NOW + 60, "time_limit": 5}, 2051, "Requested time limit is invalid (missing or exceeds some limit)"),
     ({"reboot": True}, 2002, "rebooting of nodes is only allowed for admins|Access/permission denied"),
-    ({"exclusive": "user"}, 2036,
-     "--exclusive=user is not supported here; use --exclusive, which keeps all others away"),
+    ({"deadline": NOW + 30, "time_minimum": 1}, 2124,
+     "Invalid time-min specification (exceeds job's time or other limits)"),
+    ({"deadline": NOW + 30, "partition": "debug"}, 2051,
+     "Requested time limit is invalid (missing or exceeds some limit)"),
+    ({"deadline": NOW - 9}, 2051, "Requested time limit is invalid (missing or exceeds some limit)"),
     ({"container": "/x"}, 2036, "--container is not supported here; start the container in the job's script"),
 ])  # fmt: skip
 def test_refusals(asked, number, text):

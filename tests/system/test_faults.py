@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import struct
@@ -96,6 +95,22 @@ def test_what_ends_while_the_controller_is_away_ends_as_it_did(hurt: Cluster, fo
     }  # fmt: skip
 
 
+def test_a_step_goes_on_while_the_controller_is_away(hurt: Cluster, folder: Path) -> None:
+    gate = folder / "gate"
+    step = f"srun sh -c 'echo began; while ! test -e {gate}; do sleep 0.05; done; echo ended; exit 4'; echo code $?"
+    job = hurt.wrap(f"{step}; srun echo next", "-o", f"{folder}/out")
+    until(lambda: "began" in (folder / "out").read_text() if (folder / "out").exists() else False, "the step runs")
+    hurt.kill("controller")
+    gate.touch()
+    until(lambda: "ended" in (folder / "out").read_text(), "the step ended")
+    hurt.start()
+    assert hurt.ended(job)[job] == ("COMPLETED", "0:0")
+    lines = (folder / "out").read_text().splitlines()
+    assert [line for line in lines if not line.startswith("srun: ")] == ["began", "ended", "code 4", "next"]
+    steps = hurt.run("sacct", "-nP", "-j", job, "-o", "jobid,state,exitcode").out
+    assert f"{job}.0|FAILED|4:0" in steps and f"{job}.1|COMPLETED|0:0" in steps
+
+
 def test_what_ends_while_the_engine_is_away_ends_as_it_did(hurt: Cluster, folder: Path) -> None:
     gate = folder / "gate"
     jobs = [
@@ -141,17 +156,11 @@ def test_pending_jobs_of_before_a_kill_start_after_it(hurt: Cluster, folder: Pat
     assert [(folder / name).read_text() for name in ("held", "second")] == ["ran\n", "ran\n"]
 
 
-def agent_of(cluster: Cluster, job: str) -> int:
-    """The process that a job's own shell is the child of."""
-    for entry in os.listdir("/proc"):
-        try:
-            if entry.isdigit() and f"SLURM_JOB_ID={job}".encode() in Path("/proc", entry, "environ").read_bytes():
-                parent = int(re.search(r"^PPid:\t(\d+)", Path("/proc", entry, "status").read_text(), re.M)[1])
-                if f"SLURM_JOB_ID={job}".encode() not in Path("/proc", str(parent), "environ").read_bytes():
-                    return parent
-        except OSError:
-            continue
-    raise AssertionError(f"job {job} runs nowhere")
+def agent_of(cluster: Cluster, shell: int) -> int:
+    """The process of this cluster's pods that the script's shell is a child of."""
+    parent = int(Path(f"/proc/{shell}/stat").read_text().rpartition(")")[2].split()[1])
+    assert cluster.state in Path(f"/proc/{parent}/cmdline").read_text(), "forked from our kubelet"
+    return parent
 
 
 def test_an_agent_that_is_killed_takes_its_job_with_it(hurt: Cluster, folder: Path) -> None:
@@ -159,8 +168,8 @@ def test_an_agent_that_is_killed_takes_its_job_with_it(hurt: Cluster, folder: Pa
     until(lambda: (folder / "pid").exists() and (folder / "pid").read_text(), "it runs")
     hurt.becomes(job, "RUNNING")
     shell = int((folder / "pid").read_text())
-    os.kill(agent_of(hurt, job), signal.SIGKILL)
-    assert hurt.ended(job)[job][0] in ("NODE_FAIL", "FAILED")
+    os.kill(agent_of(hurt, shell), signal.SIGKILL)
+    assert hurt.ended(job)[job] == ("FAILED", "0:9")
     until(lambda: not Path(f"/proc/{shell}").exists(), "its script is gone too")
 
 
