@@ -33,7 +33,7 @@ demo: install
 	@PYTHON=$(BIN)/python tools/demo
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 docs: $(VENV)/.ready
 	$(BIN)/python tools/support_matrix.py

@@ -1,6 +1,6 @@
 """Writes docs/conformance.md from replay results (tools/replay.py --json).
 
-The score by area, and every step that differs with its reason out of fixtures/golden/differences.yaml. A difference
+The score by area, and every step that differs with its reason out of fixtures/differences.yaml. A difference
 without a reason is listed as unexplained.
 """
 
@@ -15,7 +15,7 @@ import yaml
 from tabulate import tabulate
 
 ROOT = Path(__file__).parent.parent
-REASONS = ROOT / "fixtures" / "golden" / "differences.yaml"
+REASONS = ROOT / "fixtures" / "differences.yaml"
 TARGET = ROOT / "docs" / "conformance.md"
 
 HEAD = """# Conformance
@@ -25,7 +25,7 @@ mirrors the recorded one (`fixtures/clusters/oracle.yaml`). A step is *same* whe
 exit code are, but for masked times, ids and the like. `make replay` prints every difference; this page is written from
 its result.
 
-What is same is held by the suite: `fixtures/golden/same.yaml` lists those steps, and `tests/golden` replays them.
+What is same is held by the suite: `fixtures/same.yaml` lists those steps, and `tests/golden` replays them.
 
 """
 

@@ -1,4 +1,4 @@
-"""Writes fixtures/golden/same.yaml: the steps that were same in every one of the given replay results (--json)."""
+"""Writes fixtures/same.yaml: the steps that were same in every one of the given replay results (--json)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-TARGET = Path(__file__).parent.parent / "fixtures" / "golden" / "same.yaml"
+TARGET = Path(__file__).parent.parent / "fixtures" / "same.yaml"
 
 
 def main() -> None:

@@ -33,12 +33,11 @@ def parse(text: str) -> Dependency:
     any_of = "?" in text
     if any_of and "," in text:
         raise SlurmError(DEPENDENCY)
-    terms: list[Depend] = []
+    terms: dict[tuple[str, int, int | None], Depend] = {}
     for part in text.split("?" if any_of else ","):
         for term in _terms(part):
-            if not any(same(term, other) for other in terms):
-                terms.append(term)
-    return Dependency(terms, any_of)
+            terms.setdefault((term.kind, term.job_id, term.task_id), term)
+    return Dependency(list(terms.values()), any_of)
 
 
 def _terms(part: str) -> list[Depend]:

@@ -7,8 +7,8 @@ themselves. See launcher/child.py for what is spoken.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import socket
 import tempfile
 from typing import TYPE_CHECKING, Any
@@ -72,5 +72,8 @@ class CommandHost:
 
     def close_folder(self) -> None:
         if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self._folder, "host"))
+            with contextlib.suppress(OSError):
+                os.rmdir(self._folder)
             self._folder = ""

@@ -31,7 +31,7 @@ class BadFrame(Exception):
 def frame(value: Any) -> bytes:
     body = json.dumps(value, separators=(",", ":")).encode()
     if STRAY in body:
-        body = json.dumps(rawbytes.carried(value), separators=(",", ":")).encode()
+        body = json.dumps(rawbytes.carried(value), separators=(",", ":"), ensure_ascii=False).encode()
     return LENGTH.pack(len(body)) + body
 
 

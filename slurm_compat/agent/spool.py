@@ -32,4 +32,9 @@ class Spool:
         os.chmod(self.folder, 0o750)
 
     def remove(self) -> None:
-        shutil.rmtree(self._top, ignore_errors=True)
+        try:
+            os.unlink(self.script)
+            os.rmdir(self.folder)
+            os.rmdir(self._top)
+        except OSError:  # the script put something beside itself, or took itself away
+            shutil.rmtree(self._top, ignore_errors=True)

@@ -54,7 +54,7 @@ class Connection:
             raise ControllerDown(_lost(problem)) from None
         if message is None:
             raise ControllerDown(ZERO_BYTES)
-        if "error" in message:
+        if "error" in message and "event" not in message:  # an event may tell of an error, and the stream goes on
             raise SlurmError(*message["error"])
         answer: dict[str, Any] = message
         return answer
@@ -109,9 +109,13 @@ def _lost(problem: OSError | BadFrame) -> int:
 def connector(env: Mapping[str, str], wait: float = CONNECT_WAIT) -> Callable[[], Connection]:
     """How this environment's controller is reached; for Context.connect."""
 
+    gave_up = float("-inf")
+
     def connect() -> Connection:
+        nonlocal gave_up
         place = where.controller_socket(env)
-        deadline = time.monotonic() + wait
+        # who just waited in vain does not wait again
+        deadline = time.monotonic() + (wait if time.monotonic() - gave_up > 1 else 0)
         while True:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             sock.settimeout(CALL_TIMEOUT)
@@ -121,6 +125,7 @@ def connector(env: Mapping[str, str], wait: float = CONNECT_WAIT) -> Callable[[]
             except (FileNotFoundError, ConnectionRefusedError):
                 sock.close()
                 if time.monotonic() > deadline:
+                    gave_up = time.monotonic()
                     raise ControllerDown from None
                 if place.private:
                     where.start_private_cluster(place, env)

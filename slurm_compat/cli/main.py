@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, bool]] = {
     "sprio": ("slurm_compat.cli.sprio", True),
     "sdiag": ("slurm_compat.cli.sdiag", True),
     "sacctmgr": ("slurm_compat.cli.sacctmgr", True),
+    "sreport": ("slurm_compat.cli.sreport", True),
     "srun": ("slurm_compat.cli.srun", False),
     "salloc": ("slurm_compat.cli.salloc", False),
 }

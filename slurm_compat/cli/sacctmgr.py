@@ -177,6 +177,7 @@ def interactive(settings: Settings) -> int:
             break
         if not ctx.stdin.isatty():
             ctx.out(line.rstrip("\n"))  # as readline shows what it reads where no terminal does
+            ctx.stdout.flush()
         try:
             words = shlex.split(line, comments=True)
         except ValueError:

@@ -110,6 +110,7 @@ def _of_task(row: dict[str, Any], wanted: jobid.JobExpression) -> bool:
         return bool(row["array_task_id"] == task)
     waiting = taskids.parse(row["array_task_string"], ANY_TASK).ranges
     row["array_task_string"] = str(task)
+    row["one_task"] = True
     return taskids.contains(waiting, task)
 
 

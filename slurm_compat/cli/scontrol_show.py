@@ -157,7 +157,8 @@ TRES_LINES = (
 def _job_id_line(job: Row) -> str:
     ids = f"JobId={job['job_id']}"
     if job["array_job_id"]:
-        task = job["array_task_string"] if job["array_task_id"] is None else str(job["array_task_id"])
+        throttle = f"%{job['array_max_tasks']}" if job["array_max_tasks"] and not job.get("one_task") else ""
+        task = job["array_task_string"] + throttle if job["array_task_id"] is None else str(job["array_task_id"])
         ids += f" ArrayJobId={job['array_job_id']} ArrayTaskId={task}"
         if job["array_max_tasks"]:
             ids += f" ArrayTaskThrottle={job['array_max_tasks']}"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from slurm_compat import SLURM_VERSION
 from slurm_compat.cli.clusters import require_own_cluster
 from slurm_compat.cli.context import Context
-from slurm_compat.cli.optiontable import OPERAND, REQUIRED, Opt, help_lines, parsed
+from slurm_compat.cli.optiontable import OPERAND, OPTIONAL, REQUIRED, Opt, help_lines, parsed
 from slurm_compat.core import columns
 from slurm_compat.core.columns import Cell, Column
 from slurm_compat.core.errors import CommandError
@@ -20,7 +20,7 @@ OPTIONS = (
     Opt("autocomplete", "autocomplete", REQUIRED),
     Opt("federation", "federation", help="no effect: there are no federations here"),
     Opt("noheader", "h", help="without the header"),
-    Opt("jobs", "j", REQUIRED, "only these jobs, by comma", "IDS"),
+    Opt("jobs", "j", OPTIONAL, "only these jobs, by comma", "IDS"),
     Opt("local", "local", help="no effect: only this cluster is ever asked"),
     Opt("long", "l", help="more columns"),
     Opt("cluster", "M", REQUIRED, "of these clusters, by comma", "NAMES"),
@@ -167,6 +167,9 @@ def asked_for(argv: Sequence[str], env: Mapping[str, str]) -> Asked:
             asked.sort = text
         elif key == "M":
             asked.clusters = text
+        elif key == OPERAND and asked.jobs_text == "":
+            # -j takes what stands next to it; what stands apart is an operand, and meant for it all the same
+            asked.jobs_text, asked.jobs = text, [_job_id(word) for word in text.split(",") if word]
         elif key == OPERAND:
             raise CommandError(f"sprio: error: Unrecognized option: {text}", *USAGE.split("\n"))
         elif key not in _NO_EFFECT:

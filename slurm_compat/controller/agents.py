@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.controller import arrays, launching, placing, stepkeeping
+from slurm_compat.controller import arrays, deadlines, launching, placing, stepkeeping
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.machine import Event
 from slurm_compat.core.calls import AgentHello
@@ -86,6 +86,7 @@ class Agents:
                 self._start(job, run)
         else:
             self._controller.spawn(self._launch(job.job_id, run, [link]))
+            self._controller.steps.freed(job.job_id)
 
     def gone(self, link: Link) -> None:
         """The connection ended. The agent may dial again; if it can't, Armada tells of its pod."""
@@ -119,6 +120,7 @@ class Agents:
             job, _ = arrays.split(job, job.array_ranges[0][0], job.job_id, job.db_index)
         links = list(run.links.values())
         placing.book(controller, job, links)
+        job.time_limit = deadlines.limit_at(job, now)
         run.db_index = job.db_index
         job = controller.apply(job, Event("started", now), change)
         stepkeeping.begin(controller, job, change)

@@ -14,20 +14,31 @@ from slurm_compat.core import taskids
 Ranges = list[tuple[int, int, int]]
 
 
+MANY_GAPS = 64  # gaps from which on ranges are made anew of what is left
+
+
 def without(ranges: Sequence[tuple[int, int, int]], gone: Iterable[int]) -> Ranges:
     """The ranges without these tasks."""
-    left = list(ranges)
-    for task in gone:
-        for index, (first, last, step) in enumerate(left):
-            if first <= task <= last and (task - first) % step == 0:
-                parts = []
-                if task > first:
-                    parts.append(_range(first, task - step, step))
-                if task < last:
-                    parts.append(_range(task + step, last, step))
-                left[index : index + 1] = parts
-                break
-    return left
+    holes = taskids.runs(sorted(gone))
+    if len(holes) > MANY_GAPS:
+        out = {task for first, last in holes for task in range(first, last + 1)}
+        left = [task for task in taskids.each(ranges) if task not in out]
+        return [(first, last, 1) for first, last in taskids.runs(left)]
+    parts = list(ranges)
+    for first, last in holes:
+        parts = [part for one in parts for part in _cut(one, first, last)]
+    return parts
+
+
+def _cut(one: tuple[int, int, int], hole_first: int, hole_last: int) -> Ranges:
+    """What is left of a range on both sides of a hole."""
+    first, last, step = one
+    if hole_last < first or last < hole_first:
+        return [one]
+    before = first + (hole_first - 1 - first) // step * step if hole_first > first else first - 1
+    after = first + (hole_last - first) // step * step + step
+    parts = [_range(first, before, step)] if before >= first else []
+    return [*parts, _range(after, last, step)] if after <= last else parts
 
 
 def _range(first: int, last: int, step: int) -> tuple[int, int, int]:

@@ -211,9 +211,20 @@ def requeue(
 
 
 def _suspension(refused: list[list[Any]]) -> list[list[Any]]:
-    """For a job nobody knows, slurmctld answers suspend and resume with words of their own."""
+    """For a job nobody knows, slurmctld answers suspend and resume with words of their own.
+
+    Who may not is refused once for all tasks that were named; scontrol shows these without brackets.
+    """
+    told: list[list[Any]] = []
     unknown = [errors.UNEXPECTED_MESSAGE, errors.TEXT[errors.UNEXPECTED_MESSAGE]]
-    return [[row[0], *unknown] if row[1] == errors.INVALID_JOB_ID else row for row in refused]
+    for target, number, text in refused:
+        if number == errors.INVALID_JOB_ID and not target.endswith("]"):
+            told.append([target, *unknown])
+        elif number == errors.ACCESS_DENIED:
+            told.append([target.replace("[", "").replace("]", ""), number, text])
+        else:
+            told.append([target, number, text])
+    return told
 
 
 def suspend(controller: Controller, caller: Caller, targets: list[str], change: Change) -> list[list[Any]]:
@@ -236,7 +247,7 @@ def resume(controller: Controller, caller: Caller, targets: list[str], change: C
         if job.state != SUSPENDED:
             if job.is_final:
                 raise SlurmError(errors.JOB_FINISHED)
-            raise SlurmError(errors.JOB_NOT_SUSPENDED)
+            raise SlurmError(errors.JOB_PENDING if job.state == PENDING else errors.JOB_NOT_SUSPENDED)
         job = controller.apply(job, Event("resume", controller.now()), change)
         stepkeeping.suspended(controller, job, True, change)
         change.then.append(lambda: controller.agents.say(job.job_id, {"msg": "resume"}))

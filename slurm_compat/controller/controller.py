@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from slurm_compat.controller import arrays, dependencies, machine, pending, placing
+from slurm_compat.controller import arrays, deadlines, dependencies, machine, pending, placing
 from slurm_compat.controller.agents import Agents
 from slurm_compat.controller.authorization import People, Roles
 from slurm_compat.controller.caller import Caller
@@ -150,6 +150,8 @@ class Controller:
         if job.staged and not after.staged:
             self.staging.left(job.job_id, job.queue)
             self.agents.abandon(job.job_id, job.attempt)
+            if job.array_job_id:
+                self.offer_array(job.array_job_id)
         for effect in effects:
             EFFECTS[type(effect)](self, change, after, effect)
         self.table.put(change, after, event.name, event.at, event.reason or event.text)
@@ -233,7 +235,7 @@ class Controller:
         now = self.now()
         self.staging.retract(job.job_id)
         if job.deadline:
-            self.due.at(job.deadline, "deadline", job.job_id)
+            self.due.at(deadlines.last_start(job) + 1, "deadline", job.job_id)
         if job.hold != NO_HOLD:
             job.priority = 0
             if job.reason not in ("BadConstraints",) and not job.description:
@@ -495,7 +497,7 @@ class Controller:
         self.reconsider([job.job_id])
 
     def _deadline(self, job: Job) -> None:
-        if job.state == PENDING and job.deadline and job.deadline <= self.now():
+        if job.state == PENDING and job.deadline and deadlines.last_start(job) < self.now():
             self.apply(job, Event("deadline", self.now()))
 
     def _linger(self, job: Job) -> None:

@@ -20,7 +20,7 @@ import msgspec
 import yaml
 
 from slurm_compat.armada.client import Armada
-from slurm_compat.controller import restoring
+from slurm_compat.controller import reprioritizing, restoring
 from slurm_compat.controller.authorization import Roles
 from slurm_compat.controller.calls import Calls
 from slurm_compat.controller.controller import Controller
@@ -110,12 +110,16 @@ async def ensure_engine(armada: Armada, state: str, cluster_file: str) -> None:
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
         )
     deadline = time.monotonic() + ENGINE_WAIT
-    while time.monotonic() < deadline:
-        if await armada.health(0.5):
-            return
-        if process.poll() not in (None, 0):
-            raise BadValue(f"the engine ended with {process.returncode}; see {path}")
-        await asyncio.sleep(0.05)
+    try:
+        while time.monotonic() < deadline:
+            if await armada.health(0.5):
+                return
+            if process.poll() not in (None, 0):
+                raise BadValue(f"the engine ended with {process.returncode}; see {path}")
+            await asyncio.sleep(0.05)
+    except asyncio.CancelledError:
+        process.terminate()  # we are stopping, and nobody knows of it yet who could stop it
+        raise
     log.warning("the engine does not answer yet; jobs wait for it")
 
 
@@ -183,6 +187,7 @@ class Process:
             loop.add_signal_handler(number, self._stop.set)
         outbox = asyncio.ensure_future(controller.outbox.run())
         keeping = asyncio.ensure_future(restoring.housekeeping(controller))
+        priorities = asyncio.ensure_future(reprioritizing.keep(controller))
         engine_kept = None
         if not conf.armada.address:
             try:
@@ -195,7 +200,7 @@ class Process:
         await self._stop.wait()
         log.info("stopping; jobs go on")
         await server.close()
-        for task in (outbox, keeping, engine_kept):
+        for task in (outbox, keeping, priorities, engine_kept):
             if task is not None:
                 task.cancel()
         await watch.stop()

@@ -22,7 +22,7 @@ def lay_out(controller: Controller, job: Job) -> bool:
     that is too little, over the empty nodes: then it waits in Armada.
     """
     members = job.shape.members
-    if len(members) == 1 and not job.request.exclusive:
+    if len(members) == 1 and not job.request.exclusive and not job.request.prefer:
         return True
     cluster = controller.cluster
     now = cluster.shape_now(job)

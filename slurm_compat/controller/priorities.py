@@ -100,6 +100,6 @@ def rows(job: Job, cluster: Cluster, now: int) -> Iterator[dict[str, Any]]:
 
 def shown(job: Job, now: int) -> bool:
     """Whether sprio lists a pending job: one that could start, were there room."""
-    if job.hold or job.folded or COMPLETING in job.flags:
+    if job.hold or job.folded or job.dependency or COMPLETING in job.flags:
         return False
-    return 0 < job.eligible_time <= now and job.begin_time <= now
+    return job.begin_time <= now

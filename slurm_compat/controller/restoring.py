@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from slurm_compat.armada.client import ArmadaError
+from slurm_compat.controller import deadlines
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.machine import Event
 from slurm_compat.controller.shares import past_use
@@ -109,7 +110,7 @@ def _take_up(controller: Controller, job: Job, now: int) -> None:
             if change:
                 controller.commit(change)
     if job.state == PENDING and job.deadline:
-        controller.due.at(job.deadline, "deadline", job.job_id)
+        controller.due.at(deadlines.last_start(job) + 1, "deadline", job.job_id)
 
 
 async def reconcile(controller: Controller, watch: Watch) -> None:

@@ -28,7 +28,7 @@ Amounts = dict[str, float]  # resource-seconds by TRES name
 FACTOR_EVERY = 10  # seconds a priority may rely on shares worked out before
 BILLING = "billing"  # what raw usage counts: CPUs, as nothing weighs resources here
 DEFAULT_HALF_LIFE = 7 * 86400
-NO_LIMIT_SECONDS = 0  # what a job without a time limit promises to use
+YEAR_MINUTES = 365 * 1440  # as which a job without a time limit is counted
 
 
 class Share(NamedTuple):
@@ -207,9 +207,8 @@ def _seconds(job: Run, end: int, now: int, half_life: float) -> float:
 
 
 def _left(job: Job, now: int) -> int:
-    if job.time_limit == UNLIMITED:
-        return NO_LIMIT_SECONDS
-    return max(0, job.start_time + job.time_limit * 60 - now)
+    limit = YEAR_MINUTES if job.time_limit == UNLIMITED else job.time_limit
+    return max(0, job.start_time + limit * 60 - now)
 
 
 def fair_tree(entries: list[Association], used: dict[int, Amounts], promised: dict[int, Amounts]) -> dict[int, Share]:
@@ -292,9 +291,11 @@ def values(share: Share) -> dict[str, Any]:
 
 
 FIELDS = frozenset(
-    ("shares_norm", "usage_raw", "usage_norm", "effective_usage", "fairshare", "level_fs", "tres_usage")
-    + ("tres_run_seconds",)
-)
+    (
+        "shares_norm", "usage_raw", "usage_norm", "effective_usage", "fairshare", "level_fs", "tres_usage",
+        "tres_run_seconds",
+    )
+)  # fmt: skip
 
 
 class PastRun(msgspec.Struct):

@@ -13,6 +13,7 @@ from slurm_compat.controller.jobs import Job
 WINDOW = (
     1000  # jobs of one queue that wait inside Armada; a burst it may start at once (maximumPerQueueSchedulingBurst)
 )
+KEPT = 1000  # places of a line that may be void before it is tidied
 RETRIES = 200  # blocked jobs looked at again when something was freed
 
 
@@ -34,6 +35,16 @@ class Staging:
             return
         self._offered[job.job_id] = place
         heapq.heappush(self._heaps.setdefault(queue, []), (-job.priority, job.array_job_id or job.job_id, job.job_id))
+
+    def reorder(self, job: Job, queue: str) -> None:
+        """Its priority is another; it keeps standing in line if it did."""
+        if job.job_id in self._offered:
+            self.offer(job, queue)
+            heap = self._heaps[queue]
+            if len(heap) > 2 * len(self._offered) + KEPT:
+                current = self._offered
+                heap[:] = [entry for entry in heap if current.get(entry[2]) == (queue, -entry[0])]
+                heapq.heapify(heap)
 
     def retract(self, job_id: int) -> None:
         self._offered.pop(job_id, None)

@@ -89,6 +89,9 @@ class Steps:
     def _grant(self, job: Job, session: Session, args: StepCreate) -> None:
         controller = self._controller
         request = args.request
+        run = controller.agents.runs.get(job.job_id)
+        if run is None or len(run.links) < len(job.shape.members):
+            raise Busy  # after a restart its agents still dial; each that comes has those that wait tried again
         running = [step for step in controller.table.steps_of(job) if not step.end_time]
         granted = plan(job, running, request)
         step_id = "interactive" if request.interactive else str(job.next_step)
@@ -98,9 +101,6 @@ class Steps:
         step = _record(controller, job, step_id, granted, args)
         controller.table.put_step(change, step)
         controller.put(change, job)
-        run = controller.agents.runs.get(job.job_id)
-        if run is None:
-            raise SlurmError(errors.NODE_NOT_AVAIL)
         run.step_sessions[step_id] = session
         session.on_close = lambda: self._dropped(job.job_id, job.db_index, step_id)
         job_now = job_fields(controller, job)

@@ -112,7 +112,7 @@ ROWS: tuple[Option, ...] = (
            to.one_of("exclusive", {"": "exclusive", "exclusive": "exclusive", "user": "user", "mcs": "mcs",
                                    "topo": "topo"}),
            "SBATCH_EXCLUSIVE", "SLURM_EXCLUSIVE", "SALLOC_EXCLUSIVE", fate=MAPPED,
-           why="nodes are taken whole; =user and =mcs are refused, for pods are not kept apart by user",
+           why="nodes are taken whole, for =user too: other users alone can't be kept away; =mcs keeps nobody away",
            group="share", value="user|mcs|topo",
            help="whole nodes, shared with nobody (or only with the same user)"),
     Option("export", "", "bs", REQUIRED, to.text_of("export"), "SBATCH_EXPORT", "SLURM_EXPORT_ENV SRUN_EXPORT_ENV",

@@ -43,7 +43,10 @@ class Cgroups:
         """A group with this memory limit in bytes, 0 for none. Raises OSError."""
         path = self.path(run_id)
         with contextlib.suppress(FileExistsError):
-            os.makedirs(path, 0o755)
+            try:
+                os.mkdir(path, 0o755)
+            except FileNotFoundError:  # somebody took our base away
+                os.makedirs(path, 0o755)
         if limit:
             write(os.path.join(path, self.files.limit), str(limit))
         return path
@@ -63,7 +66,7 @@ class Cgroups:
     def pids(self, run_id: str) -> list[int]:
         """Every process of the pod, groups that its own processes made below included."""
         found: list[int] = []
-        for folder, _, _ in os.walk(self.path(run_id)):
+        for folder in folders(self.path(run_id)):
             try:
                 with open(os.path.join(folder, "cgroup.procs"), encoding="ascii") as file:
                     found.extend(int(word) for word in file.read().split())
@@ -73,7 +76,7 @@ class Cgroups:
 
     def remove(self, run_id: str) -> bool:
         """False while a process is still dying in it."""
-        for folder, _, _ in os.walk(self.path(run_id), topdown=False):
+        for folder in reversed(folders(self.path(run_id))):
             try:
                 os.rmdir(folder)
             except FileNotFoundError:
@@ -94,6 +97,16 @@ class Cgroups:
                     os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(OSError):
                 self.remove(name)
+
+
+def folders(path: str) -> list[str]:
+    """A group and those below it, each before what is below; none when it is gone."""
+    try:
+        if os.stat(path).st_nlink == 2:  # each folder below would count as a link
+            return [path]
+    except OSError:
+        return []
+    return [folder for folder, _, _ in os.walk(path)]
 
 
 def holding(group: str) -> Cgroups | None:

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from slurm_compat.engine import cgroups, namespaces
+from slurm_compat.engine import cgroups, namespaces, procs
 from slurm_compat.engine.leader import AgentMain
 from slurm_compat.engine.lock import Locked, take_lock
 from slurm_compat.engine.pods import Pods
@@ -251,6 +251,7 @@ def main() -> int:
         return 1
     os.chdir(state)
     namespaces.become_subreaper()
+    procs.boot_id()
     kubelet = Kubelet(state)
 
     def leave(_number: int, _frame: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import cache
 from typing import NamedTuple
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -38,7 +39,9 @@ def start_time(pid: int) -> int:
     return 0 if found is None or found.state in "ZX" else found.started
 
 
+@cache
 def boot_id() -> str:
+    """Which start of the machine this is; read once, and before the forks that ask for it."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()

@@ -28,7 +28,7 @@ from slurm_compat.engine.submission import priority_of
 from slurm_compat.engine.validation import Invalid, check_job_set, check_reason
 
 SERVER_OPTIONS = (
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # a client may ping every 10 s
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # a client may ping every 10 s
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.so_reuseport", 0),
 )

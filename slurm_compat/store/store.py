@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import Connection as Connection
-from sqlalchemy import Engine, Table, create_engine, event, tuple_
+from sqlalchemy import Dialect, Engine, Table, bindparam, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from slurm_compat.store.changes import Batch, Change
+from slurm_compat.store.changes import Batch, Change, Row
 from slurm_compat.store.schema import TABLES, migrate
 
 log = logging.getLogger(__name__)
@@ -54,12 +54,45 @@ def engine_for(url: str) -> Engine:
     return engine
 
 
-def _upsert(table: Table, dialect: str) -> Any:
+class Statement:
+    """A statement for many rows, compiled once: building it anew each time costs more than SQLite takes to do it."""
+
+    def __init__(self, statement: Any, dialect: Dialect, names: list[str]) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=names, for_executemany=True)
+        self._sql = str(compiled)
+        self._order: list[str] | None = compiled.positiontup  # of the parameters; None where they go by name
+
+    def execute(self, connection: Connection, rows: list[Row]) -> None:
+        if self._order is None:
+            connection.exec_driver_sql(self._sql, rows)
+        else:
+            order = self._order
+            connection.exec_driver_sql(self._sql, [tuple(row[name] for name in order) for row in rows])
+
+
+def _upsert(table: Table, dialect: Dialect) -> Statement:
     """INSERT … ON CONFLICT: the row of that key is replaced."""
-    insert = (sqlite if dialect == "sqlite" else postgresql).insert(table)
+    insert = (sqlite if dialect.name == "sqlite" else postgresql).insert(table)
+    names = [column.name for column in table.columns]
     keys = [column.name for column in table.primary_key]
-    others = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
-    return insert.on_conflict_do_update(index_elements=keys, set_=others)
+    others = {name: insert.excluded[name] for name in names if name not in keys}
+    return Statement(insert.on_conflict_do_update(index_elements=keys, set_=others), dialect, names)
+
+
+def _append(table: Table, dialect: Dialect) -> Statement:
+    """INSERT of rows whose key the database gives."""
+    return Statement(table.insert(), dialect, [column.name for column in table.columns if not column.primary_key])
+
+
+def _delete(table: Table, dialect: Dialect) -> Statement:
+    keys = list(table.primary_key)
+    where = [column == bindparam(column.name) for column in keys]
+    return Statement(table.delete().where(*where), dialect, [column.name for column in keys])
+
+
+def _key_row(table: Table, key: Any) -> Row:
+    names = [column.name for column in table.primary_key]
+    return dict(zip(names, key if len(names) > 1 else (key,), strict=True))
 
 
 class Store:
@@ -67,8 +100,10 @@ class Store:
         self.engine = engine_for(url)
         with self.engine.begin() as connection:
             migrate(connection)
-        dialect = self.engine.dialect.name
+        dialect = self.engine.dialect
         self._upserts = {name: _upsert(table, dialect) for name, table in TABLES.items() if name != "events"}
+        self._deletes = {name: _delete(table, dialect) for name, table in TABLES.items()}
+        self._append = _append(TABLES["events"], dialect)
         self._queue: queue.SimpleQueue[tuple[Change, asyncio.Future[None]] | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -139,11 +174,11 @@ class Store:
     def _transaction(self, batch: Batch) -> None:
         with self.engine.begin() as connection:
             for name, rows in batch.puts.items():
-                connection.execute(self._upserts[name], rows)
+                self._upserts[name].execute(connection, rows)
             if batch.events:
-                connection.execute(TABLES["events"].insert(), batch.events)
+                self._append.execute(connection, batch.events)
             for name, keys in batch.deletes.items():
-                _delete(connection, TABLES[name], keys)
+                self._deletes[name].execute(connection, [_key_row(TABLES[name], key) for key in keys])
 
     def _tell(self, futures: list[asyncio.Future[None]], problem: Exception | None) -> None:
         assert self._loop is not None
@@ -164,16 +199,6 @@ class Store:
     def ask(self, question: Callable[[Connection], Any]) -> Any:
         with self.engine.connect() as connection:
             return question(connection)
-
-
-def _delete(connection: Connection, table: Table, keys: list[Any]) -> None:
-    columns = list(table.primary_key)
-    for start in range(0, len(keys), 400):  # SQLite takes so many variables
-        some = keys[start : start + 400]
-        if len(columns) == 1:
-            connection.execute(table.delete().where(columns[0].in_(some)))
-        else:
-            connection.execute(table.delete().where(tuple_(*columns).in_(some)))
 
 
 def _settle(futures: Iterable[asyncio.Future[None]], problem: Exception | None) -> None:

@@ -197,7 +197,7 @@ def test_a_signal_for_the_batch_shell_is_for_it_alone(pod):
 
 def test_a_signal_for_all_reaches_the_whole_tree(pod):
     child = "bash -c 'trap \"echo child\" USR2; echo ready; while :; do sleep 0.02 & wait; done' &"
-    script = f"#!/bin/bash\n{child}\ntrap 'echo shell' USR2\nwait; wait"
+    script = f"#!/bin/bash\ntrap 'echo shell' USR2\n{child}\nwait; wait"
     pod.run(script)
     pod.see("ready")
     pod.controller.say("signal", to="all", signal=int(signal.SIGUSR2))

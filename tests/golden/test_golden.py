@@ -1,6 +1,6 @@
 """Transcripts of a real Slurm 26.05, replayed: what was same stays same.
 
-`fixtures/golden/same.yaml` lists the steps of each scenario that we answer as Slurm does; `tools/replay.py --json` and
+`fixtures/same.yaml` lists the steps of each scenario that we answer as Slurm does; `tools/replay.py --json` and
 `tools/same.py` renew it. A cluster is started once a worker. Needs root, for the steps run as alice, bob and root.
 """
 
@@ -15,7 +15,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent.parent
 GOLDEN = ROOT / "fixtures" / "golden"
-SAME = yaml.safe_load((GOLDEN / "same.yaml").read_text()) if (GOLDEN / "same.yaml").exists() else {}
+SAME = yaml.safe_load((ROOT / "fixtures" / "same.yaml").read_text())
 
 sys.path.insert(0, str(Path(__file__).parent))
 import harness  # noqa: E402

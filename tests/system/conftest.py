@@ -24,7 +24,7 @@ import pytest
 from slurm_compat import operator
 from slurm_compat.launcher.install import install
 
-PATIENCE = 15.0  # seconds after which a condition counts as never met
+PATIENCE = 40.0  # seconds after which a condition counts as never met
 FINAL = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL", "PREEMPTED", "DEADLINE")
 # ordinary users that every system has; only root may act as them
 ALICE, BOB = "nobody", "daemon"
