@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.agent import commands, launch, processes, steps, usage
+from slurm_compat.agent import commands, launch, processes, receive, steps, usage
 from slurm_compat.agent.batch import Batch
 from slurm_compat.agent.environment import UNLIMITED
 from slurm_compat.agent.link import Link
@@ -207,6 +207,16 @@ class Agent:
             # what its tasks left behind ends with it
             self.kill(step.step_id)
 
+    def _attach_step(self, message: Message) -> None:
+        """sattach wants to hear a step; one that has ended has nothing to say."""
+        if step := self.steps.get(str(message["step_id"])):
+            step.attach(message["addresses"], message["secret"])
+
+    def _receive_file(self, message: Message) -> None:
+        """sbcast sends a file. Its user's tasks may use it: it is none of their steps' processes."""
+        if self.packet and not self.ending_reason:
+            self.on_exit(receive.start(message, self.node, self.user), commands.OWNER, lambda status, rusage: None)
+
     def _signal(self, message: Message) -> None:
         to, number = message["to"], int(message["signal"])
         if self.batch is not None and to in ("batch", "all"):
@@ -393,6 +403,8 @@ class Agent:
 HANDLERS: dict[str, Callable[[Agent, Message], None]] = {
     "launch": Agent._launch,
     "launch_step": Agent._launch_step,
+    "attach_step": Agent._attach_step,
+    "receive_file": Agent._receive_file,
     "signal": Agent._signal,
     "terminate": Agent._terminate,
     "suspend": Agent._suspend,

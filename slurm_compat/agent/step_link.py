@@ -42,14 +42,14 @@ class SrunLink:
     def waiting(self) -> int:
         return len(self._out)
 
-    def connect(self, addresses: list[str]) -> bool:
-        """Dial the first that answers; False when none does."""
+    def connect(self, addresses: list[str], patience: float = DIAL_PATIENCE) -> bool:
+        """Dial the first that answers, within `patience` seconds each; False when none does."""
         for address in addresses:
             try:
                 sock = dial(address)
             except (OSError, ValueError):
                 continue
-            if not _established(sock):
+            if not _established(sock, patience):
                 sock.close()
                 continue
             self._sock, self.address = sock, address
@@ -108,8 +108,8 @@ class SrunLink:
         self._on_lost()
 
 
-def _established(sock: socket.socket) -> bool:
+def _established(sock: socket.socket, patience: float) -> bool:
     """Whether a connection that was begun comes about."""
     with selectors.DefaultSelector() as selector:
         selector.register(sock, WRITE)
-        return bool(selector.select(DIAL_PATIENCE)) and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return bool(selector.select(patience)) and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -22,6 +22,7 @@ from slurm_compat.agent.launch import User
 from slurm_compat.agent.loop import READ, WRITE, Loop
 from slurm_compat.agent.step_link import SrunLink
 from slurm_compat.agent.step_tasks import Output, Task
+from slurm_compat.agent.step_watchers import Watchers
 from slurm_compat.agent.streams import CannotOpen
 from slurm_compat.core import patterns, stepio
 
@@ -50,7 +51,8 @@ class StepProcess:
         self._tasks = {rank: Task(rank, usage.Meter(self._node, rank)) for rank in self._ranks}
         self._env: dict[int, dict[str, str]] = {}
         self._loop = Loop(lambda pid, rusage: None, lambda: None)
-        self._srun = SrunLink(self._loop, self._on_frame, self._lost_srun, self._pause_outputs)
+        self._srun = SrunLink(self._loop, self._on_frame, self._lost_srun, lambda pressed: self._press())
+        self._watchers = Watchers(self._loop, self._take_input, self._press)
         self._announced = False
         self._ended: list[Task] = []  # srun has not been told yet
         self._owed = 0  # bytes of input that tasks have yet to take before srun may send more
@@ -77,9 +79,30 @@ class StepProcess:
     def _connect(self) -> bool:
         if not self._srun.connect(self._message["addresses"]):
             return False
-        hello = {"secret": self._message["secret"], "node": self._node, "node_rank": self._node_rank}
-        self._srun.send(stepio.message(stepio.HELLO, hello | {"version": stepio.VERSION}))
+        self._srun.send(stepio.message(stepio.HELLO, self._hello(self._message["secret"])))
         return True
+
+    def _hello(self, secret: str) -> Message:
+        return {"secret": secret, "node": self._node, "node_rank": self._node_rank, "version": stepio.VERSION}
+
+    def _attach(self, addresses: list[str], secret: str) -> None:
+        """sattach joins: it hears who runs, who has ended, and all that comes from now on."""
+        if self._finishing:
+            return
+        running = [[rank, task.pid] for rank, task in self._tasks.items() if not task.told]
+        first = [stepio.message(stepio.STARTED, {"tasks": running})]
+        first += [
+            stepio.message(stepio.EXITED, {"status": task.status or 0, "tasks": [rank]})
+            for rank, task in self._tasks.items()
+            if task.told
+        ]
+        self._watchers.attach(addresses, self._hello(secret), first)
+
+    def _send(self, frame: bytes) -> None:
+        """To srun and all who listen beside it."""
+        if frame:
+            self._srun.send(frame)
+            self._watchers.send(frame)
 
     def _start_tasks(self) -> str:
         """Connect and start them all; "" or why none runs."""
@@ -176,31 +199,37 @@ class StepProcess:
                 if task.terminal >= 0:
                     step_tasks.set_winsize(task.terminal, frame.value["rows"], frame.value["columns"])
         elif frame.kind in (stepio.STDIN, stepio.STDIN_END):
-            for task in list(self._tasks.values()) if frame.task == stepio.ALL else [self._tasks[frame.task]]:
-                task.stdin_ended = task.stdin_ended or frame.kind == stepio.STDIN_END
-                if task.stdin >= 0:
-                    task.waiting += frame.body
-                    self._feed(task)
-            self._give_credit(len(frame.body))
+            self._owed += len(frame.body)
+            self._take_input(frame.task, frame.body, frame.kind == stepio.STDIN_END)
 
     def _lost_srun(self) -> None:
         """srun hung up: as it should at the end; before, its tasks go with it, unless their job ends anyway."""
         if self._finishing:
-            self._leave()
+            self._leave_when_heard()
             return
-        self._pause_outputs(False)
+        self._press()
         if not self._job_ends:
             self._kill_all()
 
     # --- input -------------------------------------------------------------------------------------------------------
 
-    def _give_credit(self, came: int = 0) -> None:
+    def _take_input(self, number: int, data: bytes, ended: bool = False) -> None:
+        """Input for one task, or ALL; of a task that is not here it is nobody's."""
+        for task in self._tasks.values():
+            if number in (stepio.ALL, task.rank):
+                task.stdin_ended = task.stdin_ended or ended
+                if task.stdin >= 0:
+                    task.waiting += data
+                    self._feed(task)
+        self._give_credit()
+
+    def _give_credit(self) -> None:
         """Tell srun how much was taken: the slowest task counts, for they are all fed the same."""
-        self._owed += came
         waiting = max((len(task.waiting) for task in self._tasks.values()), default=0)
         if self._owed > waiting:
             taken, self._owed = self._owed - waiting, waiting
             self._srun.send(stepio.number(stepio.CREDIT, stepio.ALL, taken))
+        self._watchers.give_credit(waiting)
 
     def _feed(self, task: Task) -> None:
         """Write to a task's standard input what it takes."""
@@ -251,7 +280,9 @@ class StepProcess:
     def _watch_output(self, task: Task, output: Output) -> None:
         self._loop.watch(output.fd, READ, lambda _: self._read_output(task, output))
 
-    def _pause_outputs(self, paused: bool) -> None:
+    def _press(self) -> None:
+        """Read the tasks only while all who listen keep up."""
+        paused = self._srun.pressed or self._watchers.pressed
         for task in self._tasks.values():
             for output in task.outputs:
                 if paused:
@@ -280,7 +311,7 @@ class StepProcess:
 
     def _pass(self, output: Output, text: bytes) -> None:
         if text:
-            self._srun.send(stepio.data(output.kind, output.task, text))
+            self._send(stepio.data(output.kind, output.task, text))
 
     # --- signals and ends --------------------------------------------------------------------------------------------
 
@@ -316,7 +347,7 @@ class StepProcess:
     def _say(self, text: str, ranks: list[int]) -> None:
         """A line of slurmstepd's own, in the standard error of the first of these tasks."""
         if ranks:
-            self._srun.send(step_tasks.say(self._tasks[ranks[0]], text))
+            self._send(step_tasks.say(self._tasks[ranks[0]], text))
 
     def _kill_all(self) -> None:
         processes.send(_descendants(), signal.SIGKILL)
@@ -364,12 +395,12 @@ class StepProcess:
             alike.setdefault(task.status or 0, []).append(task.rank)
         self._ended.clear()
         for status, ranks in alike.items():
-            self._srun.send(stepio.message(stepio.EXITED, {"status": status, "tasks": sorted(ranks)}))
+            self._send(stepio.message(stepio.EXITED, {"status": status, "tasks": sorted(ranks)}))
         self._maybe_finished()
 
     def _drop_outputs(self) -> None:
         """Somebody outside the step holds a stream open: nothing of the step's can come from there any more."""
-        if self._srun.pressed:
+        if self._srun.pressed or self._watchers.pressed:
             self._loop.after(DRAIN_PATIENCE, self._drop_outputs)
             return
         for task in self._tasks.values():
@@ -386,15 +417,23 @@ class StepProcess:
         if self._finishing:
             return
         self._finishing = True
+        self._watchers.send(stepio.message(stepio.FINISHED, {}))
         if not self._srun.connected:
-            self._leave()
+            self._leave_when_heard()
             return
         # srun hangs up when it has it all; one that was stopped is waited for as long as it has something to take
         self._srun.send(stepio.message(stepio.FINISHED, {}))
         self._loop.after(LEAVE_PATIENCE, self._leave_unless_sending)
 
+    def _leave_when_heard(self, patience: float = LEAVE_PATIENCE) -> None:
+        """srun is gone; those who listen beside it have a moment to take what is theirs."""
+        if self._watchers.waiting and patience > 0:
+            self._loop.after(EXITS_TOGETHER, lambda: self._leave_when_heard(patience - EXITS_TOGETHER))
+        else:
+            self._leave()
+
     def _leave_unless_sending(self) -> None:
-        if self._srun.waiting:
+        if self._srun.waiting or self._watchers.waiting:
             self._loop.after(LEAVE_PATIENCE, self._leave_unless_sending)
         else:
             self._leave()
@@ -431,7 +470,9 @@ class StepProcess:
 
     def _obey(self, message: Message) -> None:
         ending = stepio.message(stepio.ENDING, {})
-        if "terminate" in message:
+        if "attach" in message:
+            self._attach(message["attach"], message["secret"])
+        elif "terminate" in message:
             self._job_ends = True
             # srun's own line about it comes before slurmstepd's when the job is cancelled, behind it else
             if not message["terminate"]:

@@ -64,6 +64,10 @@ class Step:
         """Deliver a signal to each task's process group; SIGKILL reaches everything of the step."""
         self._tell({"signal": number})
 
+    def attach(self, addresses: list[str], secret: str) -> None:
+        """Let sattach, which listens there, hear the tasks from now on and speak to them."""
+        self._tell({"attach": addresses, "secret": secret})
+
     def terminate(self, reason: str, kill_wait: float) -> None:
         """End it: SIGTERM, and SIGKILL after `kill_wait` seconds. `reason`: "TIME LIMIT", "PREEMPTION", …, or "" or
         "CANCELLED" for a plain cancel; its line goes to the step's standard error."""

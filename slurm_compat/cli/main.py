@@ -28,6 +28,8 @@ COMMANDS: dict[str, tuple[str, bool]] = {
     "sreport": ("slurm_compat.cli.sreport", True),
     "srun": ("slurm_compat.cli.srun", False),
     "salloc": ("slurm_compat.cli.salloc", False),
+    "sattach": ("slurm_compat.cli.sattach", False),
+    "sbcast": ("slurm_compat.cli.sbcast", False),
 }
 
 # commands that a vanished working directory stops at once, with this code; salloc goes on where --chdir says

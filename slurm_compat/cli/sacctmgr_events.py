@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -74,24 +75,21 @@ def _cluster(settings: Settings, started: int, nodes: list[Record]) -> Iterator[
 
 
 def _nodes(settings: Settings, nodes: Iterable[Record]) -> Iterator[tuple[int, Record]]:
-    users = {row["name"]: row for row in settings.rows("users", ("name",))}
     for node in nodes:
         flags = [flag for flag in FLAG_BITS if flag in node["state_flags"]]
         if node["state"] != nodestates.DOWN and not flags:
             continue
         yield node["reason_changed_at"] or node["slurmd_start_time"], {
             "Event": NODE, "EventRaw": 2, "NodeName": node["name"], "Reason": node["reason"],
-            "User": _numbered(node["reason_set_by_user"], users),
+            "User": _numbered(node["reason_set_by_user"]),
             "State": "+".join([*([node["state"]] if node["state"] == nodestates.DOWN else []), *flags]),
             "StateRaw": BITS.get(node["state"], 0) | sum(FLAG_BITS[flag] for flag in flags),
             "CPU Cnt": node["cpus"], "TRES": by_name(tres.parse(node["tres"])),
         }  # fmt: skip
 
 
-def _numbered(name: str, users: Mapping[str, Record]) -> str:
+def _numbered(name: str) -> str:
     """root(0)"""
-    import pwd
-
     try:
         return f"{name}({pwd.getpwnam(name).pw_uid})" if name else ""
     except KeyError:

@@ -221,10 +221,8 @@ def users(settings: Settings, conditions: Conditions) -> Iterator[Record]:
             "Admin": row["admin_level"],
             "Coord Accounts": ",".join(row["coordinates"]),
         }
-        if "withassoc" not in conditions.switches:
-            yield record
-        for association in joined.get(row["name"], ()):
-            yield association | record | {"ParentName": ""}
+        # one that no association is asked for of is listed all the same
+        yield from (association | record for association in joined.get(row["name"], ({},)))
 
 
 _LEVELS = ("none", "operator", "administrator")
@@ -270,10 +268,8 @@ def accounts(settings: Settings, conditions: Conditions) -> Iterator[Record]:
             "Coord Accounts": ",".join(row["coordinators"]),
             "Flags": "None",
         }
-        if "withassoc" not in conditions.switches:
-            yield record
-        for association in joined.get(row["name"], ()):
-            yield record | association
+        # one that no association is asked for of is listed all the same
+        yield from (record | association for association in joined.get(row["name"], ({},)))
 
 
 def _account_list(conditions: Conditions) -> str:

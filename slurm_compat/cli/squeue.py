@@ -291,7 +291,7 @@ class Report:
         return row
 
     def _merged(self, rows: list[Row]) -> list[Row]:
-        """Tasks of an array that wait are one row, whether they have left its record or not: the first of them."""
+        """Tasks that wait are shown in their array's record, also those that have left it, as long as there is one."""
         places = [self.positions[name] for name in MERGED]
         array_id, task_id, string, state, flags, job_id = places
         waiting: dict[int, list[Row]] = {}
@@ -301,9 +301,9 @@ class Report:
         gone: set[int] = set()
         changed: dict[int, Row] = {}
         for some in waiting.values():
-            if len(some) < 2:
+            if len(some) < 2 or all(row[task_id] is not None for row in some):
                 continue
-            some.sort(key=lambda row: row[job_id])
+            some.sort(key=lambda row: (row[task_id] is not None, row[job_id]))
             merged = changed[id(some[0])] = list(some[0])
             gone.update(id(row) for row in some[1:])
             tasks: set[int] = set()

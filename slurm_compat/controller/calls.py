@@ -16,6 +16,7 @@ from slurm_compat.controller import (
     accounting,
     allocating,
     associations,
+    attaching,
     cancelling,
     changing,
     clusterchange,
@@ -388,6 +389,12 @@ class Calls:
 
     def step_complete(self, session: Session, args: calls.StepComplete) -> Answer:
         return self._controller.steps.complete(session, args)
+
+    def step_attach(self, session: Session, args: calls.StepAttach) -> Answer:
+        return attaching.attach(self._controller, session, args)
+
+    def broadcast(self, session: Session, args: calls.Broadcast) -> Answer:
+        return attaching.broadcast(self._controller, session, args)
 
     def agent(self, session: Session, args: calls.AgentHello) -> Answer:
         agents = self._controller.agents

@@ -16,6 +16,7 @@ from slurm_compat.core import taskids
 from slurm_compat.core.model import Depend
 from slurm_compat.core.states import COMPLETED, COMPLETING, PENDING
 
+FEW = 1000  # tasks that each get a record of their own to say that they can never run
 MET, WAITING, FAILED = "met", "waiting", "failed"
 
 
@@ -117,6 +118,8 @@ def decided_tasks(record: Job, table: Table, now: int, woken_by: Iterable[int] =
             )  # fmt: skip
         else:
             tasks.update(table.tasks.get(term.job_id, ()))
+        if all(map(_over, table.family(term.job_id))) and taskids.count(record.array_ranges) <= FEW:
+            tasks.update(taskids.each(record.array_ranges))  # those without a counterpart
     found = []
     for task in sorted(tasks):
         if not taskids.contains(record.array_ranges, task):

@@ -191,6 +191,30 @@ class StepCreate(Args):
     secret: str
 
 
+class StepAttach(Args):
+    """sattach: -> {layout: [[node, [ranks], cpus]], nodes}. The step's agents dial `addresses`, if any, with `secret`
+    and send what the tasks write from then on."""
+
+    job_id: int
+    step_id: str
+    addresses: list[str] = []
+    secret: str = ""
+
+
+class Broadcast(Args):
+    """sbcast: -> {job_id, step_id: the job's next, nodes, node_list: of the job or step, reached: those whose agents
+    are there, end_time}. The agents dial `addresses` and write what they are sent to `path`, as the job's user."""
+
+    job_id: int
+    step_id: str = ""
+    addresses: list[str]
+    secret: str
+    path: str
+    force: bool = False  # over a file that is there
+    mode: int
+    times: tuple[float, float] | None = None  # last access and change that the file is to have
+
+
 class StepComplete(Args):
     """srun's last word on a step it made: the folded exit code."""
 
@@ -255,6 +279,8 @@ CALLS = {
         Call("complete_allocation", CompleteAllocation, RESULT, OWNER),
         Call("step_create", StepCreate, EVENTS, OWNER),
         Call("step_complete", StepComplete, RESULT, OWNER),
+        Call("step_attach", StepAttach, RESULT, OWNER),
+        Call("broadcast", Broadcast, RESULT, OWNER),
         Call("agent", AgentHello, EVENTS, AGENT),
         Call("statistics", Statistics, RESULT, ANYONE),
         Call("shutdown", Nothing, RESULT, ADMIN),

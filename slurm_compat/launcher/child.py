@@ -79,7 +79,8 @@ def receive(conn: socket.socket) -> Request | None:
 def become(request: Request, conn: socket.socket, let_go: Callable[[], None] = lambda: None) -> bool:
     """In a child: take the launcher's place, run its command, tell how it ended. `let_go` is called before the telling.
 
-    Whether this process is as it was, but for its descriptors, umask and environment, which the next command sets anew.
+    Whether this process is as it was, but for its descriptors, umask, environment and soft limits, which the next
+    command sets anew.
     """
     # the launcher's end of the connection going away is the launcher's death: SIGIO's default action ends us
     fcntl.fcntl(conn, fcntl.F_SETOWN, os.getpid())
@@ -89,14 +90,14 @@ def become(request: Request, conn: socket.socket, let_go: Callable[[], None] = l
     fcntl.fcntl(conn, fcntl.F_SETFL, flags | os.O_ASYNC)
     place_descriptors(request)
     os.umask(request.umask)
-    same_limits = take_limits(request.limits)
+    hard_limits_stay = take_limits(request.limits)
     environment = take_environment(request.environment)
     conn.sendall(WORD.pack(os.getpid()))
     status, clean = run_command(request, environment)
     let_go()
     fcntl.fcntl(conn, fcntl.F_SETFL, flags)
     conn.sendall(WORD.pack(status))
-    return clean and same_limits and request.which & ALL_STREAMS == ALL_STREAMS
+    return clean and hard_limits_stay and request.which & ALL_STREAMS == ALL_STREAMS
 
 
 def default_signals() -> None:
@@ -107,16 +108,21 @@ def default_signals() -> None:
 
 
 def take_limits(limits: list[tuple[int, int]]) -> bool:
-    """Whether they are what we had: a limit once lowered may be for good."""
+    """Soft and hard, in order of their numbers. False when a hard one is not what we had: that may be for good."""
     same = True
     for number, (soft, hard) in enumerate(limits):
         wanted = _limit(soft), _limit(hard)
-        if resource.getrlimit(number) != wanted:
-            same = False
+        had = resource.getrlimit(number)
+        if had != wanted:
+            same = same and had[1] == wanted[1]
             # a host with a lower hard limit than its caller: the command needs none of them
             with contextlib.suppress(ValueError, OSError):
                 resource.setrlimit(number, wanted)
     return same
+
+
+def own_limits() -> list[tuple[int, int]]:
+    return [resource.getrlimit(number) for number in range(LIMITS)]
 
 
 def take_environment(entries: list[bytes]) -> dict[str, str]:

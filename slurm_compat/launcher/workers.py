@@ -26,7 +26,8 @@ FREE, IDLE, BUSY = 0, 1, 2
 SLOTS = 4088  # workers at once; launchers beyond that wait for one
 LAST = struct.Struct("=q")  # at SLOTS of the board: when the last command began, on the monotonic clock
 LEISURE = 30  # seconds a worker waits for a command before it asks itself whether it is needed
-COMMANDS = 500  # that a worker is before it makes room for a fresh one
+COMMANDS = 300  # that a worker is before it makes room for a fresh one
+CPU_TIME = 0.5  # seconds that it has used then: a caller's limit of one second counts from the process's start
 RETRY = 1.0  # seconds after a fork that failed
 NOT_READ = struct.pack("ll", LEISURE, 0)
 
@@ -127,6 +128,7 @@ class Worker:
         self.listener = boss.listener
         self.wake = boss.wake_write
         self.null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self.limits = child.own_limits()
         self.kept = {0, 1, 2, self.listener.fileno(), self.wake, self.null}
         child.close_others(self.kept)
         child.default_signals()
@@ -173,6 +175,8 @@ class Worker:
             while conn.recv(1):
                 pass
         gc.collect()
+        child.take_limits(self.limits)
+        fit = fit and time.process_time() < CPU_TIME
         return fit and {int(name) for name in os.listdir("/proc/self/fd")} - self.kept <= {conn.fileno(), self._spare()}
 
     def _spare(self) -> int:

@@ -133,6 +133,15 @@ def test_which_associations(line, ids):
     assert out_of(f"sacctmgr -nP show assoc {line} format=id").split() == ids.split()
 
 
+def test_users_and_accounts_without_any_of_those_are_listed_all_the_same():
+    assert out_of("sacctmgr -nP show user withassoc qos=high format=user,account").split() == [
+        "alice|project1", "bob|", "root|root", "root|project1",
+    ]  # fmt: skip
+    assert out_of("sacctmgr -nP show account withassoc qos=high format=account,user").split() == [
+        "project1|alice", "project1|root", "project2|", "root|root",
+    ]  # fmt: skip
+
+
 def test_a_qos_that_is_none():
     assert refusal("sacctmgr show assoc qos=nosuch") == [
         "sacctmgr: error: You gave a bad qos 'nosuch'. Valid QOS's are normal,high,small",
