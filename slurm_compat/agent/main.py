@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 LAST_WORDS = 5.0  # seconds a pod that is to stop waits for the controller to take its outcome
 KILL_WAIT = 30.0  # slurm.conf's default
+STEPS_LATER = 0.05  # seconds after the script's SIGKILL that of the steps: nobody tells of their ends any more
+LEFTOVERS = 0.5  # seconds until what still runs of the job is killed without another word
 
 Message = dict[str, Any]
 
@@ -241,7 +243,7 @@ class Agent:
             self._resume({})
             # steps first: an srun of the script that is told to end must not end its step at once
             for step in list(self.steps.values()):
-                step.terminate(reason, kill_wait)
+                step.terminate(reason, kill_wait + STEPS_LATER)
             if self.batch is not None and self.batch.running:
                 self.batch.announce(reason, text)
                 self.batch.signal(signal.SIGCONT, shell_only=False)
@@ -251,7 +253,7 @@ class Agent:
         else:
             self.loop.forget(self._kill_timer)
         self._kill_at = time.monotonic() + kill_wait
-        self._kill_timer = self.loop.after(kill_wait, self._kill_everything)
+        self._kill_timer = self.loop.after(kill_wait, self._kill_batch)
         if not self.packet and not self._answered:
             # whether there is a script, and whether it was for this node to run it, only the controller knows
             self._answered = True
@@ -261,6 +263,11 @@ class Agent:
 
     def _kill_in(self) -> float:
         return self._kill_at - time.monotonic()
+
+    def _kill_batch(self) -> None:
+        """KillWait is over: the script goes, with the sruns in it, then its steps, and then what is left."""
+        self.kill(BATCH)
+        self._kill_timer = self.loop.after(LEFTOVERS, self._kill_everything)
 
     def _kill_everything(self) -> None:
         processes.kill_all(self.processes.everyone, self.loop.reap)
@@ -318,6 +325,7 @@ class Agent:
                 self.batch.warn(warning["number"])
             return
         for step in list(self.steps.values()):
+            step.signal(signal.SIGCONT)
             step.signal(warning["number"])
 
     def _sample_by(self, schedule: usage.Schedule) -> None:

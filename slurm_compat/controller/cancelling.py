@@ -126,9 +126,7 @@ def _step(controller: Controller, caller: Caller, args: Cancel, job: Job, step_i
     if step_id == "extern":
         raise SlurmError(errors.NOT_SUPPORTED)
     if number is None:
-        # as slurmstepd is told to: SIGCONT, SIGTERM, and SIGKILL by KillWait
+        number = signals.SIGKILL  # without a word before, as observed
         step.cancelled_by = caller.uid
         controller.table.put_step(change, step)
-        controller.steps.end(job, step_id)
-        return
     controller.agents.tell(job.job_id, {"msg": "signal", "to": step_id, "signal": number})

@@ -20,6 +20,7 @@ from slurm_compat.translators import constraints, dependencies
 from slurm_compat.translators.shapes import Shape
 
 INVALID_BATCH_FEATURES = 2114
+NO_PREEMPTION = 2179
 RESERVATION_ACCESS = 2052
 NICE_BOUND = 0x7FFFFFFF - 2
 
@@ -55,6 +56,8 @@ def check(
     refuse_uncarried(request)
     array = _array(request, cluster)
     nice = _nice(request, caller)
+    if "RESERVATION" in request.kill_warning_flags:
+        raise SlurmError(NO_PREEMPTION)  # R: asks for a reservation's job to give way, for which there must be preemption
     if request.reboot and not caller.admin:
         raise SlurmError(errors.ACCESS_DENIED, notes=["rebooting of nodes is only allowed for admins"])
     partition = partition_names(request.partition, caller, cluster)

@@ -206,12 +206,12 @@ class Broadcast(Args):
     are there, end_time}. The agents dial `addresses` and write what they are sent to `path`, as the job's user."""
 
     job_id: int
-    step_id: str = ""
     addresses: list[str]
     secret: str
     path: str
-    force: bool = False  # over a file that is there
     mode: int
+    step_id: str = ""
+    force: bool = False  # over a file that is there
     times: tuple[float, float] | None = None  # last access and change that the file is to have
 
 
