@@ -1,5 +1,8 @@
 # Each target does its own set-up in .venv; none needs root, a network service or a compiler unless it says so.
-PYTHON ?= python3
+# the system's own Python where it will do: other users' jobs and commands must be able to run it, which they can't where
+# it lies in somebody's home
+PYTHON ?= $(shell /usr/bin/python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' \
+	2>/dev/null && echo /usr/bin/python3 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 SHARED ?= ../shared

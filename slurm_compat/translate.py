@@ -14,6 +14,8 @@ from slurm_compat.controller.host import this_machine
 from slurm_compat.controller.main import read_conf
 from slurm_compat.controller.nodes import Cluster
 from slurm_compat.controller.submission import check
+from slurm_compat.core import errors
+from slurm_compat.core.errors import SlurmError
 from slurm_compat.core.model import JobRequest
 from slurm_compat.translators.yamlview import translate
 
@@ -46,6 +48,9 @@ def translated(
     )  # fmt: skip
     sbatch.submitted(ctx)
     cluster = Cluster.from_conf(read_conf(where.cluster_file(env)), this_machine())
+    if recorder.request.het_components:
+        text = "the components of a heterogeneous job start as one gang; translate each by itself to see its part"
+        raise SlurmError(errors.NOT_SUPPORTED, text)
     uid, gid, name = user
     accepted = check(recorder.request, Caller(uid, gid, name, name, True, True), cluster, int(time.time()))
     return translate(

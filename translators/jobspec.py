@@ -43,6 +43,12 @@ class JobView(Protocol):
     @property
     def attempt(self) -> int: ...
     @property
+    def gang(self) -> str:
+        """Names the gang that it shares with other jobs, "" for its own."""
+
+    @property
+    def gang_size(self) -> int: ...
+    @property
     def token(self) -> str: ...
     @property
     def name(self) -> str: ...
@@ -143,9 +149,9 @@ def _annotations(job: JobView, conf: ClusterConf, rank: int) -> dict[str, str]:
         "slurm-compat/account": job.account,
         "slurm-compat/partition": job.partition,
     }
-    size = len(job.shape.members)
+    size = job.gang_size or len(job.shape.members)
     if size > 1:
-        found[GANG_ID] = f"{conf.cluster_name}-{job.job_id}-{job.attempt}"
+        found[GANG_ID] = f"{conf.cluster_name}-{job.gang or f'{job.job_id}-{job.attempt}'}"
         found[GANG_CARDINALITY] = str(size)
         found[FAIL_FAST] = "true"
     return found

@@ -38,6 +38,8 @@ class _Job(NamedTuple):
     attempt: int = 1
     token: str = "TOKEN"
     priority: int = 1
+    gang: str = ""
+    gang_size: int = 0
 
 
 class _Settings(NamedTuple):

@@ -75,6 +75,7 @@ def batch_environment(launch: Launch, submitted: Mapping[str, str], login: Mappi
         SLURM_GTIDS="0",
     )
     env.update(_owner(launch))
+    env.update(_het_groups(launch))
     if "SLURM_CPUS_PER_TASK" in submitted and job.get("cpus_per_task"):
         env["SLURM_CPUS_PER_TASK"] = str(job["cpus_per_task"])
     if "SLURM_NTASKS" not in submitted and job.get("tasks_given"):
@@ -104,7 +105,7 @@ def task_environment(
     node = next((one for one in nodes if one["name"] == node_name), nodes[launch["rank"]])
     env = {name: value for name, value in submitted.items() if name in TASKS_KEEP or not _consumed(name)}
     env["SLURM_CLUSTER_NAME"] = launch["config"]["cluster_name"]
-    env["SLURM_JOB_ID"] = env["SLURM_JOBID"] = str(launch["job"]["job_id"])
+    env["SLURM_JOB_ID"] = env["SLURM_JOBID"] = str(launch["job"].get("het_job_id") or launch["job"]["job_id"])
     env.update(_gpus(node if gpus is None else {"gpus": gpus}, step=True))
     if launch_address:
         env["SLURM_LAUNCH_NODE_IPADDR"] = launch_address
@@ -209,6 +210,18 @@ def _job_shape(launch: Launch) -> dict[str, str]:
     }
     env.update((name, value) for name, value in optional.items() if value)
     env["SLURM_CPUS_ON_NODE"] = cpus_on_node
+    return env
+
+
+def _het_groups(launch: Launch) -> dict[str, str]:
+    """What the script of a heterogeneous job finds of each component, by today's name and by the old one."""
+    groups = launch.get("het") or []
+    if not groups:
+        return {}
+    env = {"SLURM_HET_SIZE": str(len(groups)), "SLURM_PACK_SIZE": str(len(groups))}
+    for number, group in enumerate(groups):
+        for name, text in group.items():
+            env[f"SLURM_{name}_HET_GROUP_{number}"] = env[f"SLURM_{name}_PACK_GROUP_{number}"] = text
     return env
 
 

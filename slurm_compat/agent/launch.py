@@ -90,6 +90,8 @@ class Program:
     rlimits: Mapping[str, int] = field(default_factory=dict)
     memory_mib: int | None = None  # what the job may use on this node, for ulimit -m
     cpus: frozenset[int] | None = None  # affinity; None: as we have it
+    extra: int = -1  # one more descriptor it gets, as number `extra_as`; -1: none
+    extra_as: int = -1
     terminal: bool = False  # stdin is a terminal and becomes the controlling one of a new session
 
 
@@ -128,7 +130,7 @@ def _become(program: Program, user: User, soft_limits: limits.Changes) -> int:
     os.setsid() if program.terminal else os.setpgid(0, 0)
     for target, source in enumerate(_clear_of_targets((program.stdin, program.stdout, program.stderr))):
         os.dup2(source, target)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    _close_all_but_streams(program)
     if program.terminal:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     try:
@@ -149,6 +151,17 @@ def _become(program: Program, user: User, soft_limits: limits.Changes) -> int:
     except ValueError as problem:  # a NUL byte in an argument
         say(2, f"execve(): {program.path}: {problem}")
         return 1
+
+
+def _close_all_but_streams(program: Program) -> None:
+    most = os.sysconf("SC_OPEN_MAX")
+    if program.extra < 0:
+        os.closerange(3, most)
+        return
+    os.dup2(program.extra, program.extra_as)
+    os.set_inheritable(program.extra_as, True)
+    os.closerange(3, program.extra_as)
+    os.closerange(program.extra_as + 1, most)
 
 
 def _clear_of_targets(fds: tuple[int, int, int]) -> list[int]:

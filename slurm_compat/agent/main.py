@@ -224,7 +224,9 @@ class Agent:
         if self.batch is not None and to in ("batch", "all"):
             self.batch.signal(number, shell_only=to == "batch")
         for step_id, step in list(self.steps.items()):
-            if to in ("steps", "all", step_id):
+            if to == step_id and message.get("reason"):
+                step.time_out(message["reason"], float(self.packet["config"].get("kill_wait", KILL_WAIT)))
+            elif to in ("steps", "all", step_id):
                 step.signal(number)
 
     def _terminate(self, message: Message) -> None:

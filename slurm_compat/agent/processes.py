@@ -43,6 +43,17 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def descendants(root: int = 0) -> list[int]:
+    """All processes below `root`, or below this one, parents before children."""
+    found: list[int] = []
+    queue = [root or os.getpid()]
+    while queue:
+        below = children(queue.pop())
+        found += below
+        queue += below
+    return found
+
+
 def children_by_search(pid: int) -> list[int]:
     """The same from every process's word on its parent."""
     found = []

@@ -20,6 +20,7 @@ from typing import Any
 from slurm_compat.agent import environment, launch, processes, signals, step_tasks, usage
 from slurm_compat.agent.launch import User
 from slurm_compat.agent.loop import READ, WRITE, Loop
+from slurm_compat.agent.pmi import Pmi
 from slurm_compat.agent.step_link import SrunLink
 from slurm_compat.agent.step_tasks import Output, Task
 from slurm_compat.agent.step_watchers import Watchers
@@ -30,7 +31,6 @@ DRAIN_PATIENCE = 2.0  # seconds a stream may stay open after all processes of th
 EXITS_TOGETHER = 0.1  # seconds to wait for further tasks to end before srun is told of the first
 LEAVE_PATIENCE = 5.0  # seconds to wait for srun to hang up
 COULD_NOT_CONNECT = "Slurmd could not connect IO"
-UNLIMITED = 0xFFFFFFFF  # minutes
 
 Message = dict[str, Any]
 
@@ -53,6 +53,7 @@ class StepProcess:
         self._loop = Loop(lambda pid, rusage: None, lambda: None)
         self._srun = SrunLink(self._loop, self._on_frame, self._lost_srun, lambda pressed: self._press())
         self._watchers = Watchers(self._loop, self._take_input, self._press)
+        self._pmi = self._meeting() if self._request.get("mpi") == "pmi2" else None
         self._announced = False
         self._ended: list[Task] = []  # srun has not been told yet
         self._owed = 0  # bytes of input that tasks have yet to take before srun may send more
@@ -73,6 +74,14 @@ class StepProcess:
             self._loop.reap()
         while not self._over:
             self._loop.round(None)
+
+    def _meeting(self) -> Pmi:
+        """The tasks' way to find each other, by srun."""
+        return Pmi(
+            self._loop, f"{self._job_id}.{self._step_id}", self._message["layout"], self._node_rank,
+            lambda message: self._srun.send(stepio.message(stepio.PMI, message)),
+            lambda text: self._say(text, self._ranks),
+        )  # fmt: skip
 
     # --- starting ----------------------------------------------------------------------------------------------------
 
@@ -141,8 +150,16 @@ class StepProcess:
         return ""
 
     def _start(self, task: Task, streams: tuple[int, int, int]) -> None:
-        program = step_tasks.program_of(self._request, self._env[task.rank], task.rank, streams)
+        env = self._env[task.rank]
+        env.pop("SLURM_MPI_TYPE", None)
+        pmi_fd = -1
+        if self._pmi:
+            env |= self._pmi.environment(task.rank)
+            pmi_fd = self._pmi.connect(task.rank)
+        program = step_tasks.program_of(self._request, env, task.rank, streams, pmi_fd)
         task.pid = launch.start(program, self._user)
+        if pmi_fd >= 0:
+            os.close(pmi_fd)
         self._loop.on_exit(task.pid, lambda status, rusage: self._task_process_ended(task, status, rusage))
 
     def _launch_address(self) -> str:
@@ -194,6 +211,8 @@ class StepProcess:
                 self._signal(int(frame.value["signal"]))
         elif frame.kind == stepio.ABORT:
             self._terminate(str(frame.value["text"]), float(frame.value["kill_wait"]))
+        elif frame.kind == stepio.PMI_ANSWER and self._pmi:
+            self._pmi.hear(frame.value)
         elif frame.kind == stepio.WINSIZE:
             for task in self._tasks.values():
                 if task.terminal >= 0:
@@ -350,7 +369,7 @@ class StepProcess:
             self._send(step_tasks.say(self._tasks[ranks[0]], text))
 
     def _kill_all(self) -> None:
-        processes.send(_descendants(), signal.SIGKILL)
+        processes.send(processes.descendants(), signal.SIGKILL)
 
     def _task_process_ended(self, task: Task, status: int, rusage: resource.struct_rusage) -> None:
         task.meter.reaped(rusage)
@@ -380,7 +399,7 @@ class StepProcess:
         if all(one.status is not None and not one.epilog for one in self._tasks.values()):
             self._tell_exits()
             # what the tasks left behind ends with the last of them
-            processes.kill_all(_descendants, self._loop.reap)
+            processes.kill_all(processes.descendants, self._loop.reap)
             self._loop.after(DRAIN_PATIENCE, self._drop_outputs)
             self._maybe_finished()
         elif len(self._ended) == 1:
@@ -472,6 +491,8 @@ class StepProcess:
         ending = stepio.message(stepio.ENDING, {})
         if "attach" in message:
             self._attach(message["attach"], message["secret"])
+        elif "time_out" in message:
+            self._terminate(message["time_out"], float(message["kill_wait"]))
         elif "terminate" in message:
             self._job_ends = True
             # srun's own line about it comes before slurmstepd's when the job is cancelled, behind it else
@@ -480,16 +501,12 @@ class StepProcess:
             self._terminate(message["terminate"], float(message["kill_wait"]))
             self._srun.send(ending)
         else:
-            if message["signal"] == signal.SIGKILL or message.get("ending"):
+            if message["signal"] == signal.SIGKILL:
                 self._srun.send(ending)
             self._signal(int(message["signal"]))
 
     def _keep_time(self) -> None:
-        """The step's own time limit, and the samples of its usage."""
-        limit = self._request.get("time_limit")
-        kill_wait = float(self._launch["config"].get("kill_wait", 30))
-        if limit and limit != UNLIMITED:
-            self._loop.after(limit * 60, lambda: self._terminate("TIME LIMIT", kill_wait))
+        """The samples of the step's usage. Its time limit is the controller's to keep: it may change."""
         interval = float(self._launch["config"].get("sample_interval", 30))
         schedule = usage.Schedule(time.monotonic(), interval)
         if schedule.next_at != float("inf"):
@@ -498,24 +515,13 @@ class StepProcess:
     def _sample(self, schedule: usage.Schedule) -> None:
         for task in self._tasks.values():
             if task.pid:
-                task.meter.sample([task.pid, *_descendants(task.pid)])
+                task.meter.sample([task.pid, *processes.descendants(task.pid)])
         self._report("usage", usage=self._usage())
         schedule.taken(time.monotonic())
         self._loop.after(schedule.next_at - time.monotonic(), lambda: self._sample(schedule))
 
     def _usage(self) -> list[list[Any]]:
         return [[rank, task.meter.usage()] for rank, task in self._tasks.items()]
-
-
-def _descendants(root: int = 0) -> list[int]:
-    """All processes below `root`, or below this one."""
-    found: list[int] = []
-    queue = [root or os.getpid()]
-    while queue:
-        below = processes.children(queue.pop())
-        found += below
-        queue += below
-    return found
 
 
 def run(message: Message, launched: Mapping[str, Any], user: User, agent: socket.socket) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from slurm_compat.agent import environment
+from slurm_compat.agent import environment, pmi
 from slurm_compat.agent import launch as launching
 from slurm_compat.agent.launch import Program, User
 from slurm_compat.agent.streams import WRITE, CannotOpen, error_line
@@ -193,7 +193,9 @@ def program_path(name: str, env: Mapping[str, str], cwd: str) -> str:
     return name
 
 
-def program_of(request: Mapping[str, Any], env: dict[str, str], rank: int, streams: tuple[int, int, int]) -> Program:
+def program_of(
+    request: Mapping[str, Any], env: dict[str, str], rank: int, streams: tuple[int, int, int], pmi_fd: int = -1
+) -> Program:
     cwd = request.get("current_working_directory") or "/"
     argv = argv_of(request, rank) or [""]
     stdin, stdout, stderr = streams
@@ -208,6 +210,8 @@ def program_of(request: Mapping[str, Any], env: dict[str, str], rank: int, strea
         umask=request.get("umask", 0o022),
         rlimits=request.get("rlimits") or {},
         terminal=bool(request.get("pty")) and rank == 0,
+        extra=pmi_fd,
+        extra_as=pmi.FD,
     )
 
 

@@ -73,6 +73,10 @@ class Step:
         "CANCELLED" for a plain cancel; its line goes to the step's standard error."""
         self._tell({"terminate": "" if reason == "CANCELLED" else reason, "kill_wait": kill_wait})
 
+    def time_out(self, reason: str, kill_wait: float) -> None:
+        """End the step alone, its job goes on."""
+        self._tell({"time_out": reason, "kill_wait": kill_wait})
+
     def _tell(self, message: Message) -> None:
         with contextlib.suppress(OSError):  # it has ended; its last report says so
             self._sock.sendall(json.dumps(message).encode() + b"\n", socket.MSG_NOSIGNAL)

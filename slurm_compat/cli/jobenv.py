@@ -119,6 +119,23 @@ def of_request(parsed: Parsed, caller: Caller) -> dict[str, str]:
     return {**{name: value for name, value in said.items() if value}, **empty}
 
 
+# what holds for a whole heterogeneous job
+OF_ALL_COMPONENTS = frozenset(
+    {"SLURM_JOB_DEPENDENCY", "SLURM_EXPORT_ENV", "SLURM_PRIO_PROCESS", "SLURM_SUBMIT_DIR", "SLURM_SUBMIT_HOST",
+     "SLURM_UMASK", "SLURM_GET_USER_ENV", *MPI_LAUNCHERS}
+)  # fmt: skip
+
+
+def of_components(parsed: Parsed, caller: Caller) -> dict[str, str]:
+    """The same of each component of a heterogeneous job, by today's name and by the old one."""
+    env = {}
+    for number, one in enumerate([parsed, *parsed.components] if parsed.components else []):
+        for name, text in of_request(one, caller).items():
+            if name not in OF_ALL_COMPONENTS:
+                env[f"{name}_HET_GROUP_{number}"] = env[f"{name}_PACK_GROUP_{number}"] = text
+    return env
+
+
 def _number(value: int | None) -> str:
     return "" if value is None else str(value)
 

@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, bool]] = {
     "sprio": ("slurm_compat.cli.sprio", True),
     "sdiag": ("slurm_compat.cli.sdiag", True),
     "sacctmgr": ("slurm_compat.cli.sacctmgr", True),
+    "scrontab": ("slurm_compat.cli.scrontab", True),
+    "strigger": ("slurm_compat.cli.strigger", True),
     "sreport": ("slurm_compat.cli.sreport", True),
     "srun": ("slurm_compat.cli.srun", False),
     "salloc": ("slurm_compat.cli.salloc", False),

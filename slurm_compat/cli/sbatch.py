@@ -121,7 +121,7 @@ def environment_of(ctx: Context, parsed: Parsed, caller: Caller) -> bytes:
         env = jobenv.from_file(export_file(ctx, source))
     else:
         env = jobenv.exported(ctx.env, export, ctx.error)
-    return jobenv.block({**env, **jobenv.of_request(parsed, caller)})
+    return jobenv.block({**env, **jobenv.of_request(parsed, caller), **jobenv.of_components(parsed, caller)})
 
 
 def export_file(ctx: Context, source: str) -> bytes:

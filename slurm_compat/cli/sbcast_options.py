@@ -92,9 +92,7 @@ class Reader:
 
     def _send_libs(self, text: str) -> None:
         if text.lower() in ("", "yes", "true"):
-            raise CannotCarry(
-                "sbcast", "--send-libs", "send each library that the nodes lack by itself"
-            )
+            raise CannotCarry("sbcast", "--send-libs", "send each library that the nodes lack by itself")
         if text.lower() not in ("no", "false"):
             self.lines.append(f"sbcast: error: Ignoring unrecognized --send-libs value '{text}'")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from slurm_compat.cli import (
     help,
     jobenv,
     srun_environment,
+    srun_het,
     srun_request,
     srun_streams,
     terminal,
@@ -59,8 +61,12 @@ def main(ctx: Context) -> int:
         return 0
     if not parsed.rest:
         raise CommandError("srun: fatal: No command given to execute.")
-    srun_request.check_mpi(str(attrs.get("mpi") or ""))
+    if attrs.get("mpi") is not None:
+        srun_request.check_mpi(str(attrs["mpi"]))
     _refuse(parsed)
+    if (text := attrs.get("het_group")) and not ctx.env.get(IN_COMPONENT):
+        env = srun_het.component_environment(ctx.env, srun_het.group(str(text)))
+        return main(dataclasses.replace(ctx, env=env | {IN_COMPONENT: "1"}))
     _tell_options(ctx, parsed)
     request = _completed(ctx, parsed)
     if attrs.get("test_only"):
@@ -78,9 +84,12 @@ def main(ctx: Context) -> int:
         return _alone(ctx, request, attrs, parsed.rest, signals)
 
 
+IN_COMPONENT = "_SLURM_COMPAT_COMPONENT"  # --het-group was heeded: the environment is its component's
+
+
 def _refuse(parsed: Parsed) -> None:
     """What this srun can't do, by name."""
-    if parsed.components or parsed.attrs.get("het_group"):
+    if parsed.components:
         raise CannotCarry("srun", "a heterogeneous step", "start one srun for each component, in the background with &")
     if parsed.attrs.get("pty_fd"):
         raise CannotCarry("srun", "--pty=descriptor", "redirect the descriptor to standard input and use --pty")
@@ -213,7 +222,7 @@ class _Srun:
             step = msgspec.structs.replace(step, multi_prog=self._multi_prog(found.tasks or 1))
         step, stdin, outputs = self._streams(step, found.tasks or 1)
         step = msgspec.structs.replace(
-            step, name=self._step_name(), mpi=str(attrs.get("mpi") or "none"),
+            step, name=self._step_name(), mpi=str(attrs.get("mpi") or ""),
             winsize=terminal.size() if step.pty else None, srun_pid=os.getpid(), srun_host=request.allocating_node,
         )  # fmt: skip
         if attrs.get("external_launcher"):
@@ -297,6 +306,7 @@ class _Srun:
         assert self._listener is not None
         ctx, request, attrs = self._ctx, self._request, self._attrs
         env = jobenv.exported(ctx.env, request.export or None, ctx.error)
+        env.pop(IN_COMPONENT, None)
         if request.export and request.export.upper() != "ALL":
             env["SLURM_EXPORT_ENV"] = request.export
         env |= jobenv.MPI_LAUNCHERS | srun_environment.of_request(request)

@@ -51,7 +51,8 @@ def of_request(request: JobRequest) -> Environment:
 
 
 def _tres_per_task(request: JobRequest) -> str | None:
-    if request.cpus_per_task is None:
+    said = [part.partition("=")[0] for part in request.tres_per_task.split(",")]
+    if request.cpus_per_task is None or "cpu" in said:
         return request.tres_per_task or None
     cpus = f"cpu={request.cpus_per_task}"
     return f"{cpus},{request.tres_per_task}" if request.tres_per_task else cpus

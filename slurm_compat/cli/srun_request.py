@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from slurm_compat.core.errors import CommandError
+from slurm_compat.core.errors import CannotCarry, CommandError
 from slurm_compat.core.hostlist import expand
 from slurm_compat.core.model import JobRequest, StepRequest
 
@@ -27,7 +27,7 @@ OWN = (
     "task_epilog", "interactive",
 )  # fmt: skip
 
-MPI_TYPES = ("none",)
+MPI_TYPES = ("none", "cray_shasta", "pmi2")  # those of the reference build, in its order
 
 
 class Counts(NamedTuple):
@@ -99,8 +99,10 @@ def step_request(request: JobRequest, attrs: Mapping[str, Any], found: Counts, a
 
 
 def check_mpi(kind: str) -> None:
-    """Raises CommandError for a type this srun can't serve, in the real one's words."""
-    if kind in ("", *MPI_TYPES):
+    """Raises CommandError for a type this srun can't serve, in the real one's words where it has any."""
+    if kind == "cray_shasta":
+        raise CannotCarry("srun", "--mpi=cray_shasta", "it needs a Cray's own launcher; --mpi=pmi2 serves other MPIs")
+    if kind == "openmpi" or kind in MPI_TYPES:  # openmpi: an old name of none
         return
     raise CommandError(
         f"srun: error: MPI: Cannot create context for mpi/{kind}",

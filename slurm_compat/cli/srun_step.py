@@ -21,6 +21,7 @@ from slurm_compat.cli.selectloop import READ, WRITE, SelectLoop
 from slurm_compat.cli.signalpipe import SignalPipe
 from slurm_compat.cli.srun_listener import Listener
 from slurm_compat.cli.srun_peers import Peer, Peers
+from slurm_compat.cli.srun_pmi import Meeting
 from slurm_compat.cli.srun_streams import Outputs, Sink
 from slurm_compat.cli.srun_tasks import Tasks, task_list, task_words
 from slurm_compat.core import patterns, stepio
@@ -78,6 +79,7 @@ class StepRun:
         self._labels: list[bytes] = []
         self._step = ""  # "123.0" once it is made
         self._waited = False
+        self._meeting = Meeting(0)
         self._tasks = Tasks(0)
         self._done = False  # the controller's word
         self._stream: Any = None
@@ -164,6 +166,7 @@ class StepRun:
         self._step = f"{self._job_id}.{step_id}"
         layout = [(str(node), list(ranks), int(cpus)) for node, ranks, cpus, *_ in event["layout"]]
         self._peers.layout = layout
+        self._meeting = Meeting(len(layout))
         self._job = self._job | (event.get("job") or {})
         self._options.kill_wait = float(event.get("kill_wait", self._options.kill_wait))
         count = sum(len(ranks) for _, ranks, _ in layout)
@@ -218,6 +221,8 @@ class StepRun:
             ranks = [rank for rank, _ in frame.value["tasks"]]
             self._tasks.started(ranks)
             self._verbose(f"Node {peer.node}, {len(ranks)} tasks started")
+        elif kind == stepio.PMI:
+            self._on_pmi(peer, frame.value)
         elif kind == stepio.CREDIT:
             peer.credit += frame.number
         elif kind == stepio.ENDING:
@@ -232,6 +237,21 @@ class StepRun:
             self._peers.drop(peer)
         elif kind == stepio.HELLO and self._request.pty:
             self._send_winsize()
+
+    def _on_pmi(self, peer: Peer, message: dict[str, Any]) -> None:
+        """A word of an MPI step's tasks to those of other nodes, or that one of them gave up for all."""
+        if "abort" in message:
+            self._end_for_failure()
+        for node, answer in self._meeting.hear(peer.node, message):
+            frame = stepio.message(stepio.PMI_ANSWER, answer)
+            if node:
+                self._peers.send(peer, frame)
+            else:
+                self._peers.send_all(frame)
+
+    def _end_for_failure(self) -> None:
+        abort = {"text": "TASK FAILURE", "kill_wait": self._options.kill_wait}
+        self._peers.send_all(stepio.message(stepio.ABORT, abort))
 
     def _on_gone(self, peer: Peer) -> None:
         if not peer.finished:
@@ -278,8 +298,7 @@ class StepRun:
         if status and self._options.kill_on_bad_exit and self._tasks.running and not self._aborted:
             self._options.kill_on_bad_exit = False  # once is enough
             self._info(f"Terminating StepId={self._step}")
-            abort = {"text": "TASK FAILURE", "kill_wait": self._options.kill_wait}
-            self._peers.send_all(stepio.message(stepio.ABORT, abort))
+            self._end_for_failure()
         if first and self._options.wait and self._tasks.running:
             self._loop.after(self._options.wait, self._waited_enough)
 

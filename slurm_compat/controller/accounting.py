@@ -7,7 +7,7 @@ this goes on is taken once. Source of the time rules: sacct(1), --state and --st
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from slurm_compat.controller import views
@@ -162,7 +162,9 @@ class Filter:
             if job.array_task_id is not None:
                 return expression.has_task(job.array_task_id)
             return any(taskids.contains(job.array_ranges, task) for task in taskids.each(expression.tasks))
-        return expression.job_id in (job.job_id, job.array_job_id)
+        if expression.offset is not None:
+            return job.het_job_id == expression.job_id and job.het_offset == expression.offset
+        return expression.job_id in (job.job_id, job.array_job_id, job.het_job_id)
 
     def step_ids(self, job: Job) -> frozenset[str] | None:
         """The steps asked for by name; None: the job and all its steps."""
@@ -247,6 +249,8 @@ async def accounting(controller: Controller, session: Session, args: Accounting)
 
     def read(connection: Any) -> tuple[list[Job], dict[int, list[Step]]]:
         past = [job_of(data) for data in questions.history(connection, which)]
+        if more := _components(past, which.job_ids):
+            past += [job_of(data) for data in questions.history(connection, which._replace(job_ids=more))]
         past = [job for job in past if job.db_index not in seen and chosen.takes(job)]
         steps: dict[int, list[Step]] = {}
         if args.steps:
@@ -261,6 +265,12 @@ async def accounting(controller: Controller, session: Session, args: Accounting)
     if not args.duplicates:
         jobs = _latest(jobs)
     return _chunks(controller, args, chosen, jobs, past_steps | live_steps, now)
+
+
+def _components(past: list[Job], asked: Iterable[int]) -> list[int]:
+    """The other components of the heterogeneous jobs among those asked for by their ids."""
+    ids = set(asked)
+    return sorted({job_id for job in past if job.job_id in ids for job_id in job.het_ids} - ids)
 
 
 def _candidates(controller: Controller, chosen: Filter) -> list[Job]:

@@ -6,12 +6,13 @@ agent that outlives this process says again what was not kept.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.controller import arrays, deadlines, launching, placing, stepkeeping
+from slurm_compat.controller import arrays, deadlines, het, launching, placing, stepkeeping
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.machine import Event
 from slurm_compat.core.calls import AgentHello
@@ -22,6 +23,8 @@ from slurm_compat.store.changes import Change
 if TYPE_CHECKING:
     from slurm_compat.controller.controller import Controller
     from slurm_compat.controller.server import Session
+
+STOP_EXPLAINED = 15.0  # seconds in which Armada's word on a pod that was stopped is waited for
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +85,9 @@ class Agents:
         if COMPLETING in job.flags:
             link.send(self._terminate_message(run.ending or _reason_of(job)))
         elif job.state == PENDING:
-            if len(run.links) >= len(job.shape.members):
-                self._start(job, run)
+            jobs = het.components(self._controller.table, job)
+            if all(map(self._all_here, jobs)):
+                self._start(jobs)
         else:
             self._controller.spawn(self._launch(job.job_id, run, [link]))
             self._controller.steps.freed(job.job_id)
@@ -110,11 +114,27 @@ class Agents:
 
     # starting
 
-    def _start(self, job: Job, run: Run) -> None:
-        """All agents are there: the job runs."""
+    def _all_here(self, job: Job) -> bool:
+        run = self.runs.get(job.job_id)
+        there = run is not None and run.attempt == job.attempt and len(run.links) >= len(job.shape.members)
+        return there and job.state == PENDING and job.staged
+
+    def _start(self, jobs: list[Job]) -> None:
+        """All agents are there: the job, all components of it, runs."""
+        controller = self._controller
+        change = Change()
+        starts = [self._begin(job, self.runs[job.job_id], change) for job in jobs]
+
+        def launch() -> None:
+            for job_id, run, links in starts:
+                controller.spawn(self._launch(job_id, run, links))
+
+        controller.commit(change, launch)
+        controller.pump_soon()
+
+    def _begin(self, job: Job, run: Run, change: Change) -> tuple[int, Run, list[Link]]:
         controller = self._controller
         now = controller.now()
-        change = Change()
         job = copy.copy(job)
         if job.is_array_record:
             job, _ = arrays.split(job, job.array_ranges[0][0], job.job_id, job.db_index)
@@ -128,9 +148,7 @@ class Agents:
         controller.wake_dependents(job)
         controller.listeners.tell(change, job.job_id, {"event": "started"})
         controller.count("started")
-        job_id = job.job_id
-        controller.commit(change, lambda: controller.spawn(self._launch(job_id, run, links)))
-        controller.pump_soon()
+        return job.job_id, run, links
 
     async def _launch(self, job_id: int, run: Run, links: list[Link]) -> None:
         controller = self._controller
@@ -226,12 +244,27 @@ class Agents:
         reason = str(message.get("reason") or "")
         at = int(message.get("time") or controller.now())
         stepkeeping.batch_ended(controller, run.db_index, status, reason, at, message.get("usage"), change)
+        if reason == "CANCELLED" and not run.ending and COMPLETING not in job.flags:
+            # its pod was told to stop, and by whom Armada knows: preempted, cancelled there, a node that is emptied
+            later = asyncio.get_running_loop().call_later
+            later(STOP_EXPLAINED, self._stopped, run, Event("ended", at, status))
+            return
         if COMPLETING not in job.flags:
             known = "" if reason in ("CANCELLED",) else reason
             job = controller.apply(job, Event("ended", at, status, known, str(message.get("error") or "")), change)
         elif job.is_final:
             job = controller.apply(job, Event("ended", at, status), change)
         self.finish_if_over(job.job_id, change)
+
+    def _stopped(self, run: Run, event: Event) -> None:
+        """Armada has not said why the job's pod was stopped: it ended as its script did."""
+        job = self._controller.table.jobs.get(run.job_id)
+        if job is None or not job.is_running or job.attempt != run.attempt or self.runs.get(run.job_id) is not run:
+            return
+        change = Change()
+        job = self._controller.apply(job, event, change)
+        self.finish_if_over(job.job_id, change)
+        self._controller.commit(change)
 
     def _step_started(self, link: Link, run: Run, job: Job, message: dict[str, Any], change: Change) -> None:
         step = stepkeeping.started(self._controller, run.db_index, link.node, message, change)
@@ -294,7 +327,7 @@ class Agents:
         run = self.runs.get(job_id)
         if job is None or run is None or COMPLETING not in job.flags:
             return
-        if job.request.batch and not run.batch_over:
+        if job.has_script and not run.batch_over:
             return
         if stepkeeping.any_running(controller, run.db_index):
             if not run.ending:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
 
 
 class Caller(NamedTuple):
@@ -17,6 +18,9 @@ class Caller(NamedTuple):
 class Usage(Protocol):
     def submitted(self, user_id: int, qos: str) -> int:
         """Jobs of a user in a QOS that have not ended; array tasks count each."""
+
+    def booked(self) -> Iterator[tuple[Any, int]]:
+        """(user id, account and QOS, jobs that have not ended), as bounds.Owner has them; tasks count each."""
 
     def known(self, job_id: int, task_id: int | None = None) -> bool:
         """Whether this job, or an array of this number with this task, is live or still remembered."""

@@ -6,7 +6,7 @@ import copy
 import signal as signals
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.controller import arrays
+from slurm_compat.controller import arrays, het
 from slurm_compat.controller.authorization import require_owner
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.machine import Event
@@ -44,7 +44,10 @@ def _one(controller: Controller, caller: Caller, args: Cancel, found: Found, cha
         if not found.jobs:
             raise SlurmError(errors.INVALID_JOB_ID)
         return
-    wanted = [job for job in found.jobs if _in_states(job, args.states)]
+    # the first component of a heterogeneous job takes the others with it
+    leaders = {job.job_id for job in found.jobs}
+    jobs = [job for job in found.jobs if not job.het_offset or job.het_job_id not in leaders]
+    wanted = [job for job in jobs if _in_states(job, args.states)]
     record = found.record if found.record is not None and _in_states(found.record, args.states) else None
     if not wanted and record is None:
         if args.states:
@@ -92,6 +95,8 @@ def _record(controller: Controller, caller: Caller, args: Cancel, record: Job, f
 def _job(controller: Controller, caller: Caller, args: Cancel, job: Job, change: Change) -> None:
     if job.is_final:
         raise SlurmError(errors.ALREADY_DONE)
+    if job.het_offset and job.state == PENDING:
+        raise SlurmError(errors.NOT_WHOLE_HET_JOB)
     now = controller.now()
     if args.signal is None or (args.signal in _ENDING and not args.batch):
         if args.admin_comment and caller.operator:
@@ -107,7 +112,8 @@ def _job(controller: Controller, caller: Caller, args: Cancel, job: Job, change:
     if COMPLETING in job.flags:
         raise SlurmError(errors.ALREADY_DONE)
     to = "all" if args.full else "batch" if args.batch else "steps"
-    controller.agents.tell(job.job_id, {"msg": "signal", "to": to, "signal": args.signal})
+    for one in het.components(controller.table, job) if not job.het_offset else [job]:
+        controller.agents.tell(one.job_id, {"msg": "signal", "to": to, "signal": args.signal})
 
 
 def _step(controller: Controller, caller: Caller, args: Cancel, job: Job, step_id: str, change: Change) -> None:

@@ -15,7 +15,7 @@ from slurm_compat.controller.targets import Found, find
 from slurm_compat.core import errors, jobid, states, taskids
 from slurm_compat.core.errors import BadValue, SlurmError
 from slurm_compat.core.jobid import JobExpression
-from slurm_compat.core.states import COMPLETING, PENDING, RUNNING, SPECIAL_EXIT, SUSPENDED
+from slurm_compat.core.states import COMPLETING, PENDING, REQUEUED, RUNNING, SPECIAL_EXIT, SUSPENDED
 from slurm_compat.store.changes import Change
 
 if TYPE_CHECKING:
@@ -191,7 +191,9 @@ def requeue(
     change: Change,
 ) -> list[list[Any]]:
     def act(job: Job) -> None:
-        if not job.request.batch:
+        if job.het_offset and REQUEUED in controller.table.jobs[job.job_id].flags:
+            return  # with its heterogeneous job
+        if not job.has_script:
             raise SlurmError(errors.DISABLED)
         if incomplete and job.state == states.COMPLETED:
             return

@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from slurm_compat.controller import arrays, deadlines, dependencies, machine, pending, placing
+from slurm_compat.controller import arrays, deadlines, dependencies, het, machine, pending, placing
 from slurm_compat.controller.agents import Agents
 from slurm_compat.controller.authorization import People, Roles
 from slurm_compat.controller.caller import Caller
@@ -135,7 +135,7 @@ class Controller:
             future.add_done_callback(lambda done: _durable(change, done))
         return future
 
-    def apply(self, job: Job, event: Event, change: Change | None = None) -> Job:
+    def apply(self, job: Job, event: Event, change: Change | None = None, alone: bool = False) -> Job:
         """The job after the event, kept and (unless the caller brings its own change) on its way to the store."""
         after, effects = machine.advance(job, event)
         if after is job:
@@ -155,9 +155,15 @@ class Controller:
         for effect in effects:
             EFFECTS[type(effect)](self, change, after, effect)
         self.table.put(change, after, event.name, event.at, event.reason or event.text)
+        if after.het_job_id and not alone:
+            het.follow(self, after, event, change)
         if own:
             self.commit(change)
         return after
+
+    def apply_alone(self, job: Job, event: Event, change: Change) -> Job:
+        """As `apply`, of one component of a heterogeneous job that follows another: that one tells the rest."""
+        return self.apply(job, event, change, alone=True)
 
     def put(self, change: Change, job: Job, event: str = "", data: str = "") -> None:
         """A change of a job that is no transition: a new name, a hold."""
@@ -233,7 +239,7 @@ class Controller:
         if job.state != PENDING or COMPLETING in job.flags or job.staged:
             return
         now = self.now()
-        self.staging.retract(job.job_id)
+        self.staging.retract(job.het_job_id or job.job_id)
         if job.deadline:
             self.due.at(deadlines.last_start(job) + 1, "deadline", job.job_id)
         if job.hold != NO_HOLD:
@@ -256,7 +262,10 @@ class Controller:
         job.accrue_time = job.accrue_time or job.eligible_time
         if not job.priority:
             job.priority = self.priority(job)
-        self.staging.offer(job, self.queue_of(job))
+        if job.het_job_id:
+            het.offer(self, job)
+        else:
+            self.staging.offer(job, self.queue_of(job))
         self.pump_soon()
 
     def _part_decided(self, record: Job, change: Change, woken_by: list[int]) -> None:
@@ -390,6 +399,8 @@ class Controller:
             return None
         if job.dependency or job.begin_time > self.now():
             return None
+        if job.het_job_id:
+            return het.pick(self, job, queue, change)
         if job.array_max_tasks and len(self.table.active.get(job.array_job_id, ())) >= job.array_max_tasks:
             if job.reason != "JobArrayTaskLimit":
                 job.reason, job.description = "JobArrayTaskLimit", ""

@@ -107,8 +107,14 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     array_task_step: int = 0
     # array: a task that has a record of its own
     array_task_id: int | None = None
+    # a component of a heterogeneous job
+    het_job_id: int = 0  # the first one's id; 0: not of one
+    het_offset: int = 0
+    het_ids: list[int] = []  # of all components
     folded: bool = False  # handed to Armada, not started: shown as part of the array's record
     # Armada
+    gang: str = ""  # names the gang of a heterogeneous job's components
+    gang_size: int = 0  # pods of all of them
     attempt: int = 0  # number of the latest submission; 0: never submitted
     staged: bool = False  # handed to Armada (or on the way), and not ended there
     queue: str = ""
@@ -129,6 +135,11 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     @property
     def is_final(self) -> bool:
         return self.state in states.FINAL
+
+    @property
+    def has_script(self) -> bool:
+        """A batch script runs in it: of a heterogeneous job the first component has it."""
+        return self.request.batch and not self.het_offset
 
     @property
     def is_array_record(self) -> bool:
@@ -164,6 +175,7 @@ class Step(msgspec.Struct, kw_only=True, omit_defaults=True):
     distribution: str = ""
     exit_code: int = 0
     cancelled_by: int | None = None
+    timed_out: bool = False
     submit_line: str = ""
     srun_host: str = ""
     srun_pid: int = 0

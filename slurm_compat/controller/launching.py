@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
+from slurm_compat.controller import het
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.views import job_fields
 from slurm_compat.core.hostlist import expand
@@ -66,8 +67,9 @@ def packet(controller: Controller, job: Job, script: bytes, environment: bytes) 
             "home": person.home,
             "shell": person.shell,
         },
-        "role": "batch" if request.batch else "allocation",
+        "role": "batch" if job.has_script else "allocation",
         "nodes": nodes,
+        "het": het.groups(controller, job),
         "array": {
             "count": job.array_task_count,
             "min": job.array_task_min,

@@ -194,7 +194,10 @@ def cancel_running(job: Job, event: Event) -> list[Effect]:
 
 
 def lost(job: Job, event: Event) -> list[Effect]:
-    """Armada says that the pod is over and no agent told how. `reason` is a key of ENDS, or ""."""
+    """Armada says that the pod is over and no agent told how. `reason` is a key of ENDS, or "".
+
+    `flag`: of a node failure, `text` names the nodes; of a preemption, the job isn't to run again.
+    """
     if event.reason not in ENDS and not event.status:
         state, reason, description = NODE_FAIL, "NodeDown", ""
     else:
@@ -204,9 +207,12 @@ def lost(job: Job, event: Event) -> list[Effect]:
     job.system_comment = event.text[:500]
     if state == NODE_FAIL:
         job.failed_node = event.text if event.flag else job.failed_node
-    if state in (NODE_FAIL, PREEMPTED) and job.requeue:
-        return [Terminate("NODE FAILURE" if state == NODE_FAIL else "PREEMPTION"), *_again(job, event, state)]
-    return [Terminate("NODE FAILURE")]
+    if state == PREEMPTED:
+        job.preempt_time = event.at
+    ends = Terminate("PREEMPTION" if state == PREEMPTED else "NODE FAILURE")
+    if state in (NODE_FAIL, PREEMPTED) and job.requeue and not (state == PREEMPTED and event.flag):
+        return [ends, *_again(job, event, state)]
+    return [ends]
 
 
 def lost_before_start(job: Job, event: Event) -> list[Effect]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from slurm_compat.controller import licenses, limits
+from slurm_compat.controller import bounds, licenses, limits
 from slurm_compat.controller.fits import limit_reason
 from slurm_compat.controller.jobs import ADMIN_HOLD, Job
 from slurm_compat.controller.nodes import Cluster
@@ -72,7 +72,7 @@ def blocked(job: Job, cluster: Cluster, now: int) -> Reason | None:
     answers = [_partition_reason(job, part, cluster) for part in parts]
     if all(answers):
         return answers[0]
-    limit = limits.waits_for(cluster.conf, job, cluster.live())
+    limit = limits.waits_for(cluster.conf, job, cluster.live()) or bounds.waits_for(cluster.conf, job, cluster.live())
     if limit:
         return (limit, "")
     if job.request.licenses and not _licenses_there(job, cluster):

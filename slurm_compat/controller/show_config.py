@@ -174,7 +174,7 @@ ROWS: tuple[tuple[str, Text], ...] = (
     ("MetricsParameters", "(null)"),
     ("MetricsType", "(null)"),
     ("MinJobAge", lambda conf, live: f"{conf.min_job_age} sec"),
-    ("MpiDefault", "(null)"),
+    ("MpiDefault", lambda conf, live: _or_null(conf.mpi_default.replace("none", ""))),
     ("MpiParams", "(null)"),
     ("MULTIPLE_SLURMD", lambda conf, live: "yes" if live.node_count > 1 else "no"),
     ("NamespaceType", "(null)"),

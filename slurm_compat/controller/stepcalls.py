@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import signal
 from collections import deque
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from slurm_compat.controller import stepkeeping
+from slurm_compat.controller import het, stepkeeping
 from slurm_compat.controller.authorization import require_owner
 from slurm_compat.controller.jobs import Job, Step
 from slurm_compat.controller.nodes import gres_of_text
@@ -94,10 +93,13 @@ class Steps:
             raise Busy  # after a restart its agents still dial; each that comes has those that wait tried again
         running = [step for step in controller.table.steps_of(job) if not step.end_time]
         granted = plan(job, running, request)
-        step_id = "interactive" if request.interactive else str(job.next_step)
+        counter = het.components(controller.table, job)[0]  # a heterogeneous job's steps are counted together
+        step_id = "interactive" if request.interactive else str(counter.next_step)
         change = Change()
         if not request.interactive:
-            job.next_step += 1
+            counter.next_step += 1
+            if counter is not job:
+                controller.put(change, counter)
         step = _record(controller, job, step_id, granted, args)
         controller.table.put_step(change, step)
         controller.put(change, job)
@@ -119,7 +121,7 @@ class Steps:
         launch = {
             "msg": "launch_step",
             "step_id": step_id,
-            "request": _as_json(request),
+            "request": _as_json(request) | {"mpi": request.mpi or controller.conf.mpi_default},
             "layout": granted.layout,
             "resources": granted.resources,
             "addresses": args.addresses,
@@ -146,21 +148,16 @@ class Steps:
         now = self._controller.now()
         for step in list(self._controller.table.steps_of(job)):
             over = step.time_limit != UNLIMITED and step.start_time + step.time_limit * 60 <= now
-            if over and not step.end_time:
-                self.end(job, step.step_id)
+            if over and not step.end_time and not step.timed_out:
+                self.end(job, step)
 
-    def end(self, job: Job, step_id: str) -> None:
-        """SIGCONT and SIGTERM now, SIGKILL after KillWait, as slurmctld tells the nodes."""
-        controller = self._controller
-
-        def send(number: int) -> None:
-            step = controller.table.steps.get(job.db_index, {}).get(step_id)
-            if step is not None and not step.end_time:
-                controller.agents.tell(job.job_id, {"msg": "signal", "to": step_id, "signal": number})
-
-        send(signal.SIGCONT)
-        send(signal.SIGTERM)
-        asyncio.get_running_loop().call_later(controller.conf.kill_wait, send, signal.SIGKILL)
+    def end(self, job: Job, step: Step) -> None:
+        """The step's time is over: its agents tell its tasks, and kill them after KillWait."""
+        change = Change()
+        step.timed_out = True
+        self._controller.table.put_step(change, step)
+        message = {"msg": "signal", "to": step.step_id, "signal": signal.SIGTERM, "reason": "TIME LIMIT"}
+        self._controller.commit(change, lambda: self._controller.agents.say(job.job_id, message))
 
     def _dropped(self, job_id: int, db_index: int, step_id: str) -> None:
         """srun is gone: its tasks go, too."""

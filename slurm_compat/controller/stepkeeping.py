@@ -10,7 +10,7 @@ from slurm_compat.controller.launching import contains
 from slurm_compat.controller.machine import OOM_STATUS
 from slurm_compat.controller.steps import fold
 from slurm_compat.core import states
-from slurm_compat.core.states import CANCELLED, COMPLETED, FAILED, OUT_OF_MEMORY, RUNNING
+from slurm_compat.core.states import CANCELLED, COMPLETED, FAILED, OUT_OF_MEMORY, RUNNING, TIMEOUT
 from slurm_compat.core.tres import show
 from slurm_compat.store.changes import Change
 
@@ -24,7 +24,7 @@ def begin(controller: Controller, job: Job, change: Change) -> None:
     """The steps every job has from its start on: `extern` where PrologFlags says so, `batch` of a batch job."""
     if contains(controller.conf.prolog_flags):
         controller.table.put_step(change, _own_step(job, "extern", len(job.resources), job.cpus, job.tres_alloc_str))
-    if job.request.batch and job.resources:
+    if job.has_script and job.resources:
         first = job.resources[0]
         tres = show({"cpu": first[1], "mem": first[3], "node": 1})
         controller.table.put_step(change, _own_step(job, "batch", 1, first[1], tres))
@@ -128,7 +128,8 @@ def tasks_ended(
 
 def finish(controller: Controller, job: Job, step: Step, status: int, at: int, change: Change) -> None:
     """An srun's step is over; the job remembers the worst of its steps."""
-    end(controller, step, status, at, change, CANCELLED if step.cancelled_by is not None and status else "")
+    state = TIMEOUT if step.timed_out else CANCELLED if step.cancelled_by is not None else ""
+    end(controller, step, status, at, change, state if status else "")
     if status > job.derived_exit_code and job.db_index == step.db_index:
         job.derived_exit_code = status
         controller.put(change, job)

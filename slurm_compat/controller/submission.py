@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from slurm_compat.controller import fits, licenses, limits
+from slurm_compat.controller import bounds, fits, licenses, limits
 from slurm_compat.controller.caller import Caller as Caller
 from slurm_compat.controller.caller import Usage as Usage
 from slurm_compat.controller.nodes import Cluster, looked_at
@@ -57,7 +57,7 @@ def check(
     array = _array(request, cluster)
     nice = _nice(request, caller)
     if "RESERVATION" in request.kill_warning_flags:
-        raise SlurmError(NO_PREEMPTION)  # R: asks for a reservation's job to give way, for which there must be preemption
+        raise SlurmError(NO_PREEMPTION)  # R: a reservation's job gives way, which takes preemption
     if request.reboot and not caller.admin:
         raise SlurmError(errors.ACCESS_DENIED, notes=["rebooting of nodes is only allowed for admins"])
     partition = partition_names(request.partition, caller, cluster)
@@ -72,11 +72,17 @@ def check(
     if usage is not None:
         dependency = dependencies.known_only(dependency, usage.known)
     time_limit, time_minimum = time_limits(request, first, now)
+    scope = bounds.Scope(cluster.conf, caller.user_name, bounds.Owner(caller.uid, link.account, qos))
+    if request.time_limit is None and limits.enforced(cluster.conf, "limits"):
+        time_limit = min(time_limit, bounds.longest(scope))
     hold = request.hold or request.priority == 0
     shape = cluster.lay_out(request, partition)
     submitted = usage.submitted(caller.uid, qos) if usage is not None else 0
     wanted = tres.parse(shape.tres_req_str)
-    limits.deny(cluster.conf, qos, wanted, submitted, taskids.count(array.ranges) if array.ranges else 1)
+    jobs = taskids.count(array.ranges) if array.ranges else 1
+    limits.deny(cluster.conf, qos, wanted, submitted, jobs)
+    if usage is not None:
+        bounds.deny(cluster.conf, scope, usage.booked(), jobs)
     if not hold or will_run:
         fits.check(request, partition, time_limit, shape, cluster, will_run)
         shape = looked_at(shape)
@@ -104,7 +110,6 @@ def check(
 UNCARRIED: tuple[tuple[str, str | None, str], ...] = (
     ("container", None, "--container is not supported here; start the container in the job's script"),
     ("container_id", None, "--container-id is not supported here; start the container in the job's script"),
-    ("het_components", None, "a heterogeneous job is not supported here; submit its components as jobs of their own"),
 )
 
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from slurm_compat.controller import pending, placing
+from slurm_compat.controller import het, pending, placing
 from slurm_compat.controller.jobs import NO_HOLD, USER_HOLD, Job
 from slurm_compat.controller.server import Session
 from slurm_compat.controller.submission import Accepted, Caller, check
 from slurm_compat.controller.table import job_row
-from slurm_compat.core import errors, taskids
+from slurm_compat.core import errors, hostlist, taskids
 from slurm_compat.core.calls import Submit, WillRun
 from slurm_compat.core.errors import SlurmError
 from slurm_compat.core.model import JobRequest
@@ -169,22 +169,32 @@ async def enter(
     """Check, make and keep a job; {job_id, messages} once it is durable."""
     if len(controller.table.jobs) + controller.arriving >= controller.conf.max_job_count:
         raise SlurmError(errors.MAX_JOB_COUNT)
-    accepted = accept(controller, caller, request, script)
-    job = made_job(controller, caller, request, accepted)
+    requests = parts(request)
+    accepted = [accept(controller, caller, one, script) for one in requests]
+    if len(requests) > 1:
+        het.check_together(controller, [one.partition for one in accepted])
+        if any(one.array_ids for one in accepted):
+            raise SlurmError(errors.INVALID_ARRAY)
+    jobs = [made_job(controller, caller, one, found) for one, found in zip(requests, accepted, strict=True)]
+    if len(jobs) > 1:
+        het.bind(jobs)
+    job = jobs[0]
     change = Change(refusable=True)
-    keep_texts(controller, job, script, environment, change)
-    answer: Answer = {"job_id": job.job_id, "messages": list(accepted.messages)}
+    for one in jobs:
+        keep_texts(controller, one, script, environment, change)
+    answer: Answer = {"job_id": job.job_id, "messages": [text for found in accepted for text in found.messages]}
     row = {"key": key, "at": job.submit_time, "answer": json.dumps(answer)}
     change.put("submissions", key, row)
     queue = _straight(controller, job)
     if queue:
         controller.prepare(job, queue)
         controller.entered(job, change)
-    controller.arriving += 1
-    change.put("jobs", job.db_index, job_row(job))
-    change.event(job.db_index, job.submit_time, "submitted")
+    controller.arriving += len(jobs)
+    for one in jobs:
+        change.put("jobs", one.db_index, job_row(one))
+        change.event(one.db_index, one.submit_time, "submitted")
     # the job must be there when the outbox looks for it
-    change.then.insert(0, lambda: controller.admit(job))
+    change.then.insert(0, lambda: _admit(controller, jobs))
     try:
         await controller.commit(change)
     except StoreFull:
@@ -192,8 +202,26 @@ async def enter(
             controller.staging.left(job.job_id, queue)
         raise SlurmError(WRITE_FAILED) from None
     finally:
-        controller.arriving -= 1
+        controller.arriving -= len(jobs)
     return answer
+
+
+def parts(request: JobRequest) -> list[JobRequest]:
+    """The request of each component; of a plain job its own."""
+    if not request.het_components:
+        return [request]
+    if any(one.het_components for one in request.het_components):
+        raise SlurmError(errors.NOT_SUPPORTED)
+    whole = [msgspec.structs.replace(request, het_components=[]), *request.het_components]
+    # who asks is said once
+    return [msgspec.structs.replace(one, user_id=request.user_id, group_id=request.group_id) for one in whole]
+
+
+def _admit(controller: Controller, jobs: list[Job]) -> None:
+    for job in jobs[1:]:
+        controller.table.place(job)
+    for job in jobs:
+        controller.admit(job)
 
 
 def _straight(controller: Controller, job: Job) -> str:
@@ -202,7 +230,7 @@ def _straight(controller: Controller, job: Job) -> str:
     "" for the others.
     """
     now = controller.now()
-    if job.hold or job.array_job_id or job.dependency or job.begin_time > now:
+    if job.hold or job.array_job_id or job.het_job_id or job.dependency or job.begin_time > now:
         return ""
     job.priority = controller.priority(job)
     queue = controller.queue_of(job)
@@ -256,6 +284,14 @@ def will_run(controller: Controller, session: Session, args: WillRun) -> Answer:
     """When and where a job like this would start; refusals as submit's."""
     assert session.caller is not None
     caller = effective_caller(controller, session.caller, args.request)
-    accepted = check(args.request, caller, controller.cluster, controller.now(), controller.usage, will_run=True)
-    job = made_job(controller, caller, args.request, accepted)
-    return placing.estimate(controller, job)
+    told = []
+    for request in parts(args.request):
+        accepted = check(request, caller, controller.cluster, controller.now(), controller.usage, will_run=True)
+        told.append(placing.estimate(controller, made_job(controller, caller, request, accepted)))
+    names = [name for one in told for name in hostlist.expand(one["nodes"])]
+    return told[0] | {
+        "start_time": max(one["start_time"] for one in told),
+        "cpus": sum(one["cpus"] for one in told),
+        "nodes": hostlist.compress(names),
+        "node_count": sum(one["node_count"] for one in told),
+    }

@@ -54,7 +54,8 @@ class Table:
         self.names: dict[tuple[int, str], dict[int, None]] = {}  # (user, name): ids of live jobs, the earliest first
         self.submitted: Counter[tuple[int, str]] = Counter()  # (user, QOS): jobs that have not ended, tasks counted
         self._named: dict[int, tuple[int, str]] = {}  # job id: its key of `names`
-        self._weights: dict[int, tuple[tuple[int, str], int]] = {}  # job id: its part of `submitted`
+        self.booked: Counter[tuple[int, str, str]] = Counter()  # the same by (user, account, QOS)
+        self._weights: dict[int, tuple[tuple[int, str, str], int]] = {}  # job id: its part of both
         self.pending: set[int] = set()
         self.running: set[int] = set()
 
@@ -113,17 +114,22 @@ class Table:
 
     def _weigh(self, job: Job) -> None:
         weight = 0 if job.is_final else taskids.count(job.array_ranges) if job.array_ranges else 1
-        owner = (job.user_id, job.qos)
+        owner = (job.user_id, job.account, job.qos)
         before = self._weights.get(job.job_id)
         if before == (owner, weight):
             return
         if before is not None:
-            self.submitted[before[0]] -= before[1]
-        self.submitted[owner] += weight
+            self._count(before[0], -before[1])
+        self._count(owner, weight)
         if weight:
             self._weights[job.job_id] = (owner, weight)
         elif before is not None:
             del self._weights[job.job_id]
+
+    def _count(self, owner: tuple[int, str, str], by: int) -> None:
+        user_id, _, qos = owner
+        self.submitted[user_id, qos] += by
+        self.booked[owner] += by
 
     def put_step(self, change: Change, step: Step) -> None:
         change.put("steps", (step.db_index, step.step_id), step_row(step))
@@ -158,9 +164,12 @@ class Table:
         return self.jobs.get(job_id) if job_id is not None else None
 
     def family(self, job_id: int) -> list[Job]:
-        """The job; for an array's id its record (or what the record became) and all tasks, latest first."""
+        """The job; for an array's id its record (or what the record became) and all tasks, latest first; for that of a
+        heterogeneous job's first component all of them."""
         first = self.jobs.get(job_id)
         tasks = self.tasks.get(job_id)
+        if first is not None and first.het_job_id == job_id:
+            return [self.jobs[one] for one in first.het_ids if one in self.jobs]
         if tasks is None or (first is not None and first.array_job_id != job_id):
             return [first] if first is not None else []
         found = [self.jobs[other] for other in reversed(tasks.values()) if other != job_id and other in self.jobs]

@@ -35,7 +35,11 @@ def find(table: Table, text: str) -> Found:
             raise SlurmError(INVALID_JOB_ID)
         return Found(jobs, None, [], True, expression.step)
     if expression.offset is not None:
-        raise SlurmError(INVALID_JOB_ID)  # heterogeneous jobs are refused at submission: there is none
+        family = table.family(expression.job_id)
+        jobs = [job for job in family if job.het_job_id == expression.job_id and job.het_offset == expression.offset]
+        if not jobs:
+            raise SlurmError(INVALID_JOB_ID)
+        return Found(jobs, None, [], True, expression.step)
     job_id = expression.job_id
     if not expression.tasks:
         return _whole(table, job_id, expression.step)
@@ -54,7 +58,7 @@ def _whole(table: Table, job_id: int, step: str) -> Found:
     job = table.jobs.get(job_id)
     is_array = job_id in table.tasks or (job is not None and job.is_array_record)
     if job is not None and not is_array:
-        return Found([job], None, [], True, step)
+        return Found([job] if step else table.family(job_id), None, [], True, step)
     family = table.family(job_id)
     record = table.record_of(job_id)
     jobs = [other for other in family if other is not record]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from slurm_compat.controller import dependencies, sluid
 from slurm_compat.controller.jobs import Job, Step
 from slurm_compat.core import jobid, patterns
+from slurm_compat.core.cpulist import cpu_text
 from slurm_compat.core.model import JOB_FIELDS, STEP_FIELDS, UNLIMITED
 from slurm_compat.core.states import PENDING, SUSPENDED
 
@@ -99,9 +100,9 @@ JOB: dict[str, str] = {
     "array_task_id": "j.array_task_id",
     "array_task_string": "array_tasks(j, c) if j.array_job_id and j.array_task_id is None else ''",
     "array_max_tasks": "j.array_max_tasks",
-    "het_job_id": "0",
-    "het_job_offset": "0",
-    "het_job_id_set": "''",
+    "het_job_id": "j.het_job_id",
+    "het_job_offset": "j.het_offset",
+    "het_job_id_set": "cpu_text(j.het_ids)",
     "sluid": "sluid.text(j.db_index)",
     "name": "j.name",
     "user_id": "j.user_id",
@@ -284,6 +285,7 @@ STEP: dict[str, str] = {
 _NAMES: dict[str, Any] = {
     "array_tasks": array_tasks,
     "command": command,
+    "cpu_text": cpu_text,
     "dependency_text": dependency_text,
     "EXCLUSIVE": EXCLUSIVE,
     "output_path": output_path,
@@ -338,7 +340,7 @@ def job_fields(controller: Controller, job: Job) -> dict[str, Any]:
 
 
 def shown_id(job: Job) -> str:
-    return jobid.job_name(job.job_id, job.array_job_id, job.array_task_id)
+    return jobid.job_name(job.job_id, job.array_job_id, job.array_task_id, job.het_job_id, job.het_offset)
 
 
 assert set(JOB) == set(JOB_FIELDS), set(JOB) ^ set(JOB_FIELDS)

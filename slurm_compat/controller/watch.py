@@ -177,10 +177,11 @@ class Watch:
         if told.name == events.CANCELLED:
             return Event("taken away", at, text=text)
         if told.name == events.PREEMPTED:
-            return Event("lost", at, reason="PREEMPTION", text=text)
+            for_good = self._controller.conf.preempt_mode.upper() == "CANCEL"
+            return Event("lost", at, reason="PREEMPTION", text=text, flag=for_good)
         if told.name == events.LOST:
             return Event("lost", at, reason="NODE FAILURE", text=text)
-        if told.name == events.SUCCEEDED and not job.request.batch:
+        if told.name == events.SUCCEEDED and not job.has_script:
             return Event("ended", at)
         exit_code = int(told.facts.get("exit_code") or 0)
         reason = CAUSES.get(str(told.facts.get("cause") or ""), "")

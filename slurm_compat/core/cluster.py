@@ -6,7 +6,7 @@ that names it, so that a misspelt limit is never a limit dropped. Defaults are s
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -71,6 +71,13 @@ class QosConf(Conf):
     max_tres_per_user: str = msgspec.field(name="MaxTRESPerUser", default="")
     max_jobs_per_user: int | None = None
     max_submit_jobs_per_user: int | None = None
+    max_jobs_per_account: int | None = None
+    max_submit_jobs_per_account: int | None = None
+    max_tres_per_job: str = msgspec.field(name="MaxTRESPerJob", default="")
+    max_wall: str = ""
+    grp_jobs: int | None = None
+    grp_submit_jobs: int | None = None
+    grp_tres: str = msgspec.field(name="GrpTRES", default="")
     flags: str = ""
 
 
@@ -80,6 +87,13 @@ class AccountConf(Conf):
     description: str = ""
     organization: str = ""
     fairshare: int = 1
+    max_jobs: int | None = None  # of each user in it
+    max_submit_jobs: int | None = None
+    max_tres: str = msgspec.field(name="MaxTRES", default="")  # of each job
+    max_wall: str = ""
+    grp_jobs: int | None = None  # of all together, with the accounts below
+    grp_submit_jobs: int | None = None
+    grp_tres: str = msgspec.field(name="GrpTRES", default="")
 
 
 class UserConf(Conf):
@@ -90,6 +104,10 @@ class UserConf(Conf):
     default: bool = False
     fairshare: int = 1
     qos: list[str] = msgspec.field(name="QOS", default_factory=lambda: ["normal"])
+    max_jobs: int | None = None
+    max_submit_jobs: int | None = None
+    max_tres: str = msgspec.field(name="MaxTRES", default="")
+    max_wall: str = ""
     admin_level: str = "None"  # Operator, Administrator
 
 
@@ -119,6 +137,7 @@ class ClusterConf(Conf):
     max_script_size: int = 4 << 20  # bytes; SchedulerParameters=max_script_size
     min_job_age: int = 300
     kill_wait: int = 30
+    constrain_ram_space: bool = msgspec.field(name="ConstrainRAMSpace", default=True)  # cgroup.conf; the engine's pods
     inactive_limit: int = 0
     over_time_limit: int = 0
     def_mem_per_cpu: int | None = msgspec.field(name="DefMemPerCPU", default=None)
@@ -127,10 +146,12 @@ class ClusterConf(Conf):
     max_mem_per_node: int | None = None
     prolog_flags: str = ""  # Contain: every job has an extern step
     job_requeue: int = 1
+    preempt_mode: str = "REQUEUE"  # what becomes of a job that Armada preempts; CANCEL: it isn't run again
     licenses: str = ""
     gres_types: str = ""
     mail_prog: str = "/bin/mail"
     mail_domain: str = ""
+    mpi_default: Literal["none", "pmi2"] = "none"
     tmp_fs: str = msgspec.field(name="TmpFS", default="/tmp")
     job_acct_gather_frequency: int = 30
     accounting_storage_enforce: str = ""  # associations,limits,qos

@@ -580,7 +580,7 @@ class StepRequest(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkno
     kill_on_bad_exit: bool | None = None
     wait: int | None = None
     no_kill: bool = False
-    mpi: str = "none"
+    mpi: str = ""  # "none", "pmi2", or "" for the cluster's MpiDefault
     cpu_bind: str = ""
     task_prolog: str = ""
     task_epilog: str = ""

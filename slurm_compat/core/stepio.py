@@ -18,6 +18,7 @@ HEAD = struct.Struct(">BII")
 MAX_BODY = 1 << 20  # bytes
 WINDOW = 1 << 16  # bytes of input on their way to one agent
 CHUNK = 1 << 16  # bytes an agent reads of a task at once
+PORTION = 1 << 17  # characters of keys and values in one frame; JSON takes up to six bytes for one
 ALL = 0xFFFFFFFF  # in place of a task's number
 
 # agent to srun
@@ -30,12 +31,14 @@ ENDING = 6  # {}: somebody else than srun ends the step
 CREDIT = 7  # bytes of input the tasks took
 FINISHED = 8  # all of this node's tasks ended and all they wrote was sent
 FAILED = 9  # {text, code}: no task was started
+PMI = 10  # a message for the other nodes of an MPI step: cli/srun_pmi.py
 # srun to agent
 STDIN = 20  # for one task or ALL
 STDIN_END = 21
 SIGNAL = 22  # {signal}
 WINSIZE = 23  # {rows, columns}
 ABORT = 24  # {signal, text}: say why the step ends, then end it
+PMI_ANSWER = 25  # a message of cli/srun_pmi.py
 
 VERSION = 1
 
@@ -99,6 +102,21 @@ class Reader:
                 yield Frame(kind, task, body)
         finally:
             del self._data[:start]
+
+
+def portions(pairs: list[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    """Pairs of text in lists that fit a frame each, however JSON has to write their characters."""
+    portion: list[tuple[str, str]] = []
+    size = 0
+    for pair in pairs:
+        length = len(pair[0]) + len(pair[1]) + 2
+        if portion and size + length > PORTION:
+            yield portion
+            portion, size = [], 0
+        portion.append(pair)
+        size += length
+    if portion:
+        yield portion
 
 
 class Lines:

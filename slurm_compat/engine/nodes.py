@@ -47,6 +47,7 @@ class Node:
     cpus: int = 0
     first_cpu: int | None = None  # of the machine's CPUs; None: the machine has not as many as its nodes declare
     gpus: int = 0
+    keeps_memory: bool = True  # pods end that use more memory than they asked for
 
 
 def nodes_of(conf: ClusterConf, machine: Machine) -> list[Node]:
@@ -104,6 +105,7 @@ def node_of(name: str, entry: NodeConf, conf: ClusterConf, machine: Machine, ind
         address=f"127.90.{(index // 254) & 255}.{index % 254 + 1}" if conf.nodes else "127.0.0.1",
         cpus=cpus,
         gpus=gpus,
+        keeps_memory=conf.constrain_ram_space,
     )
 
 

@@ -40,7 +40,7 @@ def start_frame(job: Job, run: Run, node: Node) -> dict[str, Any]:
             "containers": [container_of(spec, c, run, node) for c in pod.containers],
             "init": [container_of(spec, c, run, node) for c in pod.initContainers],
             "cpus": -(-job.shape.asks().get("cpu", 0) // 1000),
-            "memory": job.shape.asks().get("memory", 0) // 1000,
+            "memory": job.shape.asks().get("memory", 0) // 1000 if node.keeps_memory else 0,
             "gpus": job.shape.asks().get(GPU, 0) // 1000,
             "grace": pod.terminationGracePeriodSeconds,
             "deadline": max(pod.activeDeadlineSeconds, 0) if pod.HasField("activeDeadlineSeconds") else 0,

@@ -52,6 +52,8 @@ def address(build: str) -> str:
 
 def main() -> None:
     """Listen until idle. The second host of the same address finds the lock taken and ends."""
+    # whoever ran the first command may have left it descriptors and wait for their end: mpiexec.hydra does
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     path = address(sys.argv[1])
     lock = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

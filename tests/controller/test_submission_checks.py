@@ -125,6 +125,9 @@ class Usage:
     def submitted(self, user_id, qos):
         return self._submitted
 
+    def booked(self):
+        return iter(())
+
 
 def test_dependencies_are_checked_against_the_jobs_there_are():
     accepted = check(JobRequest(dependency="afterok:7"), ALICE, CLUSTER, NOW, Usage({7}))

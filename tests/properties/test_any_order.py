@@ -199,7 +199,7 @@ def run(submissions, steps, check):
             try:
                 ids = {}
                 for name, asked, status, before in submissions:
-                    asked = {key: value.format(**ids) if isinstance(value, str) else value for key, value in asked.items()}
+                    asked = {key: text.format(**ids) for key, text in asked.items()}
                     ids[name] = await play.world.submit(key=name, **asked)
                     play.statuses[ids[name]] = status
                     play.asked[ids[name]] = [ids[other] for other in before]
