@@ -11,7 +11,7 @@ from collections.abc import Collection
 import msgspec
 
 from slurm_compat.core import hostlist
-from slurm_compat.core.errors import INVALID_CPU_COUNT, INVALID_GRES, INVALID_NODE_COUNT, SlurmError
+from slurm_compat.core.errors import BAD_TASK_COUNT, INVALID_CPU_COUNT, INVALID_GRES, INVALID_NODE_COUNT, SlurmError
 from slurm_compat.core.model import JobRequest
 from slurm_compat.translators import gres
 from slurm_compat.translators.gres import Amounts
@@ -122,7 +122,10 @@ def _refuse_gres(ask: Asked, request: JobRequest) -> None:
 
 
 def _nodes(ask: Asked, request: JobRequest) -> None:
-    required = len(dict.fromkeys(hostlist.expand(request.required_nodes)))
+    names = hostlist.expand(request.required_nodes)
+    if request.distribution.startswith("arbitrary") and request.tasks is not None and request.tasks != len(names):
+        raise SlurmError(BAD_TASK_COUNT)
+    required = len(set(names))
     minimum, maximum = request.minimum_nodes, request.maximum_nodes
     ask.nodes_given = minimum is not None
     if minimum == 0 or maximum == 0:

@@ -15,9 +15,10 @@ from typing import NamedTuple
 from slurm_compat.core.errors import BadValue
 
 Sets = tuple[frozenset[str], ...]  # any of these, all of its features
+OF_ALL = ")"  # the "name" of a count behind a bracket
 ANY: Sets = (frozenset(),)
 
-_TOKEN = re.compile(r"(?P<name>[^&|()\[\]*,]+)(?:\*(?P<count>\d+))?|(?P<sign>[&|,()\[\]])")
+_TOKEN = re.compile(r"(?P<name>[^&|()\[\]*,]+)(?:\*(?P<count>\d+))?|(?P<sign>[&|,()\[\]])(?:(?<=\))\*(?P<many>\d+))?")
 
 
 class Choice(NamedTuple):
@@ -48,7 +49,10 @@ def choices(expression: str, known: Collection[str] | None = None) -> list[Choic
             group = _until(tokens, "]")
             found = [_joined(left, right, operator) for right in _bracket(group) for left in found]
         else:
+            grouped = tokens[0] == "("
             item = _item(tokens)
+            if grouped and item.number:
+                raise BadValue("counts of several features stand in brackets")
             counts += bool(item.number)
             found = [_joined(left, _choice(item), operator) for left in found]
         operator = _operator(tokens)
@@ -93,6 +97,10 @@ def _tokens(expression: str) -> list[str | tuple[str, int]]:
         place = match.end()
         if match["sign"]:
             tokens.append("&" if match["sign"] == "," else match["sign"])
+            if match["many"] is not None:
+                tokens.append((OF_ALL, int(match["many"])))
+                if not int(match["many"]):
+                    raise BadValue(f"no count: {match[0]}")
             continue
         if match["count"] is not None and int(match["count"]) == 0:
             raise BadValue(f"no count: {match[0]}")
@@ -126,7 +134,11 @@ def _until(tokens: list[str | tuple[str, int]], end: str) -> list[str | tuple[st
 
 def _item(tokens: list[str | tuple[str, int]]) -> _Item:
     if tokens[0] == "(":
-        return _Item(_alternatives(_until(tokens, ")")))
+        sets = _alternatives(_until(tokens, ")"))
+        counted = tokens[0] if tokens else ""
+        if isinstance(counted, tuple) and counted[0] == OF_ALL:
+            return _Item(sets, int(tokens.pop(0)[1]))
+        return _Item(sets)
     token = tokens.pop(0)
     if not isinstance(token, tuple):
         raise BadValue(f"a feature is missing before {token}")

@@ -250,7 +250,7 @@ def selector_terms(job: JobView, settings: Settings, member: Member, hosts: Sequ
 
 def _host_expressions(request: JobRequest, closed: Iterable[str], member: Member, hosts: Sequence[str]) -> Term:
     found: Term = []
-    required = hostlist.expand(request.required_nodes)
+    required = list(dict.fromkeys(hostlist.expand(request.required_nodes)))
     if hosts:
         found.append(_in(HOSTNAME, hosts))
     elif member.node:

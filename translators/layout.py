@@ -135,6 +135,8 @@ def _tasks_there(request: JobRequest, ask: Asked, room: Room, cpus: int, gpus: i
 
 def _node_counts(request: JobRequest, ask: Asked, there: int) -> range:
     """The numbers of nodes to try, the preferred first."""
+    if names := arbitrary_names(request):
+        return range(len(set(names)), len(set(names)) + 1)
     most = min(ask.maximum_nodes or there, there)
     if ask.tasks_given:
         most = min(most, ask.tasks)
@@ -143,6 +145,11 @@ def _node_counts(request: JobRequest, ask: Asked, there: int) -> range:
     if request.spread_job or (ask.node_range and ask.nodes_given and not request.use_min_nodes):
         return range(most, ask.minimum_nodes - 1, -1)
     return range(ask.minimum_nodes, most + 1)
+
+
+def arbitrary_names(request: JobRequest) -> list[str]:
+    """With --distribution=arbitrary the node of each task; [] else."""
+    return hostlist.expand(request.required_nodes) if request.distribution.startswith("arbitrary") else []
 
 
 def _chosen(
@@ -215,12 +222,16 @@ def _with_counted(order: list[_Fit], count: int, choice: constraints.Choice) -> 
 
 def _members(request: JobRequest, ask: Asked, some: list[_Fit], choice: constraints.Choice) -> list[Member]:
     gpus = _shared_gpus(ask, some)
-    cpus = _shared_cpus(request, ask, some, gpus)
-    tasks = _dealt_tasks(request, ask, cpus)
+    if names := arbitrary_names(request):
+        tasks = [names.count(room.name) for _, room, _ in some]
+        cpus = [min(number * ask.cpus_per_task, fit[2].cpus) for number, fit in zip(tasks, some, strict=True)]
+    else:
+        cpus = _shared_cpus(request, ask, some, gpus)
+        tasks = _dealt_tasks(request, ask, cpus)
     members = []
     wanted = list(choice.counted)
-    required = hostlist.expand(request.required_nodes)
-    pinned = frozenset(required) if len(required) <= len(some) else frozenset()
+    required = frozenset(hostlist.expand(request.required_nodes))
+    pinned = required if len(required) <= len(some) else frozenset()
     for (_, room, _), node_cpus, node_gpus, node_tasks in zip(some, cpus, gpus, tasks, strict=True):
         sets = choice.every
         for index, (more, number) in enumerate(wanted):

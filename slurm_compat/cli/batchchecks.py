@@ -151,7 +151,10 @@ def _nodelist(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:
             except OSError:
                 option = {"required_nodes": "nodelist", "excluded_nodes": "exclude"}[attribute]
                 raise CommandError(f"{command}: error: Invalid --{option} specification", code=255) from None
+    _hostfile(command, parsed, cwd)
     arbitrary = request.distribution.startswith("arbitrary")
+    if arbitrary and command == "srun" and parsed.attrs.get("jobid"):
+        return  # a step's own arithmetic: srun_request.py
     if arbitrary and not request.required_nodes:
         text = "With Arbitrary distribution you need to specify a nodelist or hostfile with the -w option"
         raise CommandError(f"{command}: error: {text}")
@@ -163,6 +166,35 @@ def _nodelist(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:
         raise fatal(command, "Invalid node list specified") from None
     if arbitrary and request.tasks is None:
         request.tasks = len(names)
+
+
+def _hostfile(command: str, parsed: Parsed, cwd: str) -> None:
+    """SLURM_HOSTFILE has the node of each task, a line each, where no node list was given."""
+    from slurm_compat.cli.batchopts import COMMAND_LINE, ENVIRONMENT
+
+    request = parsed.request
+    named = parsed.attrs.pop("hostfile", "")
+    if not named or request.required_nodes:
+        return
+    if command == "srun" and parsed.given.get("nodes") == COMMAND_LINE:
+        raise CommandError("srun: error: --nodes is incompatible with --distribution=arbitrary")
+    told = parsed.given.get("ntasks")
+    problem = ""
+    try:
+        names = hostlist.expand(",".join(_names_in(os.path.join(cwd, named))))
+    except OSError as refused:
+        problem = f"slurm_allocate_resources error opening file {named}, {refused.strerror}"
+    except BadValue:
+        problem = f"Invalid node list in {named}"
+    else:
+        if told in (None, ENVIRONMENT) or request.tasks is None:
+            request.tasks = len(names)
+        if request.tasks > len(names):
+            problem = "Too few NodeNames in Slurm Hostfile"
+    if problem:
+        raise CommandError(f"{command}: error: {problem}", f"{command}: error: Failure getting NodeNames from hostfile")
+    request.required_nodes = ",".join(names[: request.tasks])
+    request.distribution = "arbitrary"
 
 
 def _names_in(path: str) -> list[str]:

@@ -164,6 +164,8 @@ def _environment_level(command: str, env: Mapping[str, str], where: Where) -> Le
     count, wait = SWITCH_VARIABLES[command]
     if env.get(count, "").isdigit():
         level.values["required_switches"] = int(env[count])
+    if env.get("SLURM_HOSTFILE"):
+        level.values["hostfile"] = env["SLURM_HOSTFILE"]
     if wait in env:
         level.values |= wait_for_switch(env[wait], where)
     return level

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from slurm_compat.core.hostlist import compress_as_given, expand
+
 if TYPE_CHECKING:
     from slurm_compat.cli.batchopts import Parsed
     from slurm_compat.cli.caller import Caller
@@ -99,7 +101,7 @@ def of_request(parsed: Parsed, caller: Caller) -> dict[str, str]:
         "SLURM_MEM_PER_GPU": _number(request.memory_per_gpu),
         "SLURM_TRES_PER_TASK": attrs.get("tres_per_task", ""),
         "SLURM_TRES_BIND": attrs.get("tres_bind", ""),
-        "SLURM_ARBITRARY_NODELIST": request.required_nodes if arbitrary else "",
+        "SLURM_ARBITRARY_NODELIST": compress_as_given(expand(request.required_nodes)) if arbitrary else "",
         **MPI_LAUNCHERS,
         "SLURM_DISTRIBUTION": "plane" if plane else request.distribution,
         "SLURM_CPUS_PER_TASK": _number(request.cpus_per_task),

@@ -123,7 +123,7 @@ def _completed(ctx: Context, parsed: Parsed) -> JobRequest:
     """The request with what it takes from this process."""
     caller = this_process(ctx.cwd, ctx.env, parsed.attrs.get("propagate", RLIMITS))
     return msgspec.structs.replace(
-        parsed.request,
+        srun_request.own_tasks(parsed.request, parsed.given),
         umask=caller.umask,
         rlimits=caller.rlimits,
         submit_line=" ".join(ctx.argv),
@@ -321,6 +321,8 @@ class _Srun:
                 env["SLURM_CONF"] = file
         else:
             env = of_job | env
+        if step.tasks_per_node is None:
+            env.pop("SLURM_NTASKS_PER_NODE", None)
         if "SLURM_JOB_NAME" not in ctx.env and self._own is None:
             env["SLURM_JOB_NAME"] = self._step_name()
         env |= srun_environment.of_step(

@@ -105,11 +105,10 @@ def of_step(host: str, port: int, verbose: int, quiet: int, umask: int, nice: in
 def distribution(request: JobRequest, tasks: int, nodes: int, alone: bool) -> Environment:
     """SLURM_DISTRIBUTION: what was asked for; else, within an allocation or beside a memory option, what is done."""
     if request.distribution:
-        word = request.distribution.split(",")[0].split("=")[0].split(":")[0]
-        env = {"SLURM_DISTRIBUTION": word}
-        if "=" in request.distribution:
-            env["SLURM_DIST_PLANESIZE"] = request.distribution.split("=")[1].split(",")[0]
-        return env
+        layout, comma, pack = request.distribution.partition(",")
+        word, _, plane = layout.partition("=")
+        env = {"SLURM_DISTRIBUTION": f"{word}{comma}{pack}"}
+        return env | ({"SLURM_DIST_PLANESIZE": plane} if plane else {})
     if alone and request.memory_per_node is None and request.memory_per_cpu is None:
         return {}
     return {"SLURM_DISTRIBUTION": "cyclic" if tasks <= nodes else "block"}

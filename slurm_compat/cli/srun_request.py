@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from slurm_compat.cli.batchopts import COMMAND_LINE
 from slurm_compat.core.errors import CannotCarry, CommandError
 from slurm_compat.core.hostlist import expand
 from slurm_compat.core.model import JobRequest, StepRequest
@@ -53,10 +54,12 @@ def step_counts(request: JobRequest, relative: int | None, node_count: int) -> C
         raise CommandError(
             f"srun: error: --relative and --nodes option incompatible with count of allocated nodes {counted}"
         )
+    if request.distribution.startswith("arbitrary"):
+        return _arbitrary(request)
     warnings = []
     per_node = request.tasks_per_node
     if tasks is None:
-        tasks = low * (per_node or 1)
+        tasks = min(high or low, node_count) * per_node if per_node else low
     elif tasks < low:
         warnings.append(f"can't run {tasks} processes on {low} nodes, setting nnodes to {tasks}")
         low = high = tasks
@@ -71,10 +74,47 @@ def step_counts(request: JobRequest, relative: int | None, node_count: int) -> C
     return Counts(tasks, low, high, per_node, warnings)
 
 
+def _arbitrary(request: JobRequest) -> Counts:
+    """The list of hosts has a name for each task."""
+    names = expand(request.required_nodes)
+    if request.tasks is not None and request.tasks != len(names):
+        raise CommandError(
+            f"srun: error: You asked for {request.tasks} tasks but hostlist specified {len(names)} nodes"
+        )
+    nodes = len(set(names))
+    return Counts(len(names), nodes, nodes, None, [])
+
+
+def own_tasks(request: JobRequest, given: Mapping[str, str]) -> JobRequest:
+    """The number of tasks, where this command line tells it in other words and the job's own is not meant."""
+    if given.get("ntasks") == COMMAND_LINE:
+        return request
+    if given.get("nodes") == given.get("ntasks-per-node") == COMMAND_LINE:
+        return msgspec.structs.replace(request, tasks=None)
+    gpus = gpu_count(request.gpus) or gpu_count(request.gpus_per_node) * (request.minimum_nodes or 1)
+    if COMMAND_LINE in (given.get("ntasks-per-gpu"), given.get("ntasks-per-tres")) and request.tasks_per_gpu and gpus:
+        return msgspec.structs.replace(request, tasks=gpus * request.tasks_per_gpu, tasks_per_gpu=None)
+    return request
+
+
+def gpu_count(text: str) -> int:
+    """ "2", "a100:2", "a100:2,v100:1": how many."""
+    counts = (part.rpartition(":")[2] for part in text.split(",") if part)
+    return sum(int(count) if count.isdigit() else 1 for count in counts)
+
+
 def checked_nodes(request: JobRequest, nodes: str) -> None:
-    """Raises CommandError when --exclude leaves none of the allocation's nodes."""
-    if request.excluded_nodes and not set(expand(nodes)) - set(expand(request.excluded_nodes)):
+    """Raises CommandError when --exclude leaves too few of the allocation's nodes."""
+    if not request.excluded_nodes:
+        return
+    left = set(expand(nodes)) - set(expand(request.excluded_nodes))
+    if not left:
         raise CommandError("srun: error: Hostlist is empty!  Can't run job.")
+    if request.minimum_nodes is not None and request.minimum_nodes > len(left):
+        raise CommandError(
+            f"srun: error: Only allocated {len(left)} nodes asked for {request.minimum_nodes}",
+            "srun: error: Are required nodes explicitly excluded?",
+        )
 
 
 def step_request(request: JobRequest, attrs: Mapping[str, Any], found: Counts, argv: Sequence[str]) -> StepRequest:

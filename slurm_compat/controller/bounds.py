@@ -53,7 +53,7 @@ JOB_WORDS = {
 }
 
 
-Index = tuple[dict[tuple[str, str], UserConf], dict[str, AccountConf]]
+Index = tuple[dict[tuple[str, str], UserConf], dict[str, AccountConf], bool]  # bool: whether any limit is set
 _indexed: list[
     tuple[ClusterConf, Index]
 ] = []  # of the cluster file in use: thousands of users are looked up for each job
@@ -62,7 +62,15 @@ _indexed: list[
 def _index(conf: ClusterConf) -> Index:
     if not _indexed or _indexed[0][0] is not conf:
         users = {(user.name, user.account): user for user in reversed(conf.users)}
-        _indexed[:] = [(conf, (users, {account.name: account for account in conf.accounts}))]
+        accounts = {account.name: account for account in conf.accounts}
+        rows = (*RUNNING, *SUBMITTED, *GROUP_TRES, *JOB_TRES, *WALL)
+        fields = {row[1] for row in rows}
+        some = any(
+            getattr(one, field, None) not in (None, "")
+            for one in (*conf.users, *conf.accounts, *conf.qos)
+            for field in fields
+        )
+        _indexed[:] = [(conf, (users, accounts, some))]
     return _indexed[0][1]
 
 
@@ -72,7 +80,7 @@ class Scope:
     def __init__(self, conf: ClusterConf, user_name: str, owner: Owner) -> None:
         self.owner = owner
         self._qos = qos_named(conf, owner.qos)
-        users, self._accounts = _index(conf)
+        users, self._accounts, _ = _index(conf)
         self._user = users.get((user_name, owner.account))
         self._path = list(self._above(owner.account))
 
@@ -115,7 +123,7 @@ def owner_of(job: Job) -> Owner:
 
 def waits_for(conf: ClusterConf, job: Job, live: Iterable[Job]) -> str:
     """The limit that keeps a pending job from starting now, "" when none does."""
-    if not enforced(conf, "limits"):
+    if not enforced(conf, "limits") or not _index(conf)[2]:
         return ""
     scope = Scope(conf, job.user_name, owner_of(job))
     wanted = tres.parse(job.tres_req_str)

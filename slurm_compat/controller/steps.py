@@ -8,8 +8,8 @@ The rules, observed on 26.05:
  - a step takes all of its nodes' CPUs, so it needs nodes where no other step holds any; --exact, --exclusive and
    --cpus-per-task make it take just what its tasks need, --overlap neither asks for free resources nor holds any
  - nodes where no step runs at all come first, in the allocation's order
- - tasks go round the nodes (Cyclic) when there are no more of them than nodes, else node by node (Block), every node
-   getting one at least
+ - tasks go round the nodes (Cyclic) when there are no more of them than nodes, else node by node (Block), each node
+   getting as many as if they had gone round
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from slurm_compat.controller import stepgres
 from slurm_compat.controller.jobs import Job, Step
-from slurm_compat.controller.steptasks import Unfit, distribute, shown_distribution, with_more
+from slurm_compat.controller.steptasks import Unfit, distribute, packed, shown_distribution
 from slurm_compat.core import errors, states
 from slurm_compat.core.cpulist import cpu_numbers, cpu_text
 from slurm_compat.core.errors import BadValue, SlurmError
@@ -71,12 +71,14 @@ def plan(job: Job, steps: Iterable[Step], request: StepRequest) -> Granted:
         free = [node if len(node.cpus) == node.all_cpus else node._replace(cpus=[]) for node in free]
     chosen = _choose(free, tasks, per_task, request)
     room = [len(node.cpus) // per_task for node in chosen]
-    if request.overcommit:
-        room = with_more(room, tasks)
+    arbitrary = _arbitrary(request, chosen)
     try:
-        ranks = distribute(request.distribution, room, tasks, request.tasks_per_node, _arbitrary(request, chosen))
+        ranks = distribute(request.distribution, room, tasks, request.tasks_per_node, arbitrary, request.overcommit)
     except Unfit:
         raise Busy from None
+    if packed(request.distribution):
+        used = [place for place, own in enumerate(ranks) if own]
+        chosen, ranks = [chosen[place] for place in used], [ranks[place] for place in used]
     layout: list[tuple[str, list[int], int]] = []
     resources: list[tuple[str, int, str, int, str]] = []
     try:

@@ -18,31 +18,28 @@ def level(distribution: str) -> str:
     return "" if word in ("*", "-") else word
 
 
+def packed(distribution: str) -> bool:
+    """Whether nodes are to be filled one after the other: "block,pack"."""
+    return level(distribution) in ("", "block") and distribution.lower().endswith(",pack")
+
+
 def distribute(
-    distribution: str, room: Sequence[int], tasks: int, tasks_per_node: int | None, arbitrary: list[int] | None
-) -> list[list[int]]:
+    distribution: str, room: Sequence[int], tasks: int, tasks_per_node: int | None, arbitrary: list[int] | None,
+    overcommit: bool = False,
+) -> list[list[int]]:  # fmt: skip
     """The ranks of each node. `room`: how many tasks each has CPUs for. Raises Unfit."""
     if arbitrary is not None:
         return _by_place((arbitrary[rank % len(arbitrary)] for rank in range(tasks)), len(room)) if arbitrary else []
+    if sum(room) < tasks and not overcommit:
+        raise Unfit
     word = level(distribution) or ("cyclic" if tasks <= len(room) else "block")
     if word == "plane":
-        # Slurm goes round in blocks here whatever the nodes' CPUs are
         size = max(1, int(distribution.split("=")[1].split(",")[0]) if "=" in distribution else 1)
-        return _by_place((rank // size % len(room) for rank in range(tasks)), len(room))
+        return _plane(room, tasks, size)
     limits = [min(count, tasks_per_node) for count in room] if tasks_per_node else list(room)
-    if sum(limits) < tasks:
-        raise Unfit
+    if packed(distribution):
+        return _consecutive(_filled(limits, tasks))
     return LAYOUTS.get(word, _block)(limits, tasks)
-
-
-def with_more(room: Sequence[int], tasks: int) -> list[int]:
-    """Room for --overcommit: what is too little grows by one task a node in turn."""
-    grown = list(room)
-    while grown and sum(grown) < tasks:
-        for place in range(len(grown)):
-            if sum(grown) < tasks:
-                grown[place] += 1
-    return grown
 
 
 def _by_place(places: Iterable[int], nodes: int) -> list[list[int]]:
@@ -52,14 +49,7 @@ def _by_place(places: Iterable[int], nodes: int) -> list[list[int]]:
     return ranks
 
 
-def _block(room: Sequence[int], tasks: int) -> list[list[int]]:
-    """Node after node; each gets one task before any gets a second."""
-    counts = [1 if place < tasks and limit else 0 for place, limit in enumerate(room)]
-    left = tasks - sum(counts)
-    for place, limit in enumerate(room):
-        more = min(left, limit - counts[place])
-        counts[place] += more
-        left -= more
+def _consecutive(counts: Sequence[int]) -> list[list[int]]:
     ranks, first = [], 0
     for count in counts:
         ranks.append(list(range(first, first + count)))
@@ -67,15 +57,52 @@ def _block(room: Sequence[int], tasks: int) -> list[list[int]]:
     return ranks
 
 
-def _cyclic(room: Sequence[int], tasks: int) -> list[list[int]]:
-    ranks: list[list[int]] = [[] for _ in room]
-    rank = 0
-    while rank < tasks:
-        for place, limit in enumerate(room):
-            if rank < tasks and len(ranks[place]) < limit:
-                ranks[place].append(rank)
-                rank += 1
-    return ranks
+def _turns(limits: Sequence[int], tasks: int) -> list[int]:
+    """The place of each task when they go round the nodes; once all are full, round all of them again."""
+    counts = [0] * len(limits)
+    places: list[int] = []
+    full = False
+    while len(places) < tasks:
+        before = len(places)
+        for place, limit in enumerate(limits):
+            if len(places) < tasks and (full or counts[place] < limit):
+                counts[place] += 1
+                places.append(place)
+        full = full or len(places) == before
+    return places
+
+
+def _block(limits: Sequence[int], tasks: int) -> list[list[int]]:
+    """Node after node, each with as many as it would get if they went round."""
+    places = _turns(limits, tasks)
+    return _consecutive([places.count(place) for place in range(len(limits))])
+
+
+def _cyclic(limits: Sequence[int], tasks: int) -> list[list[int]]:
+    return _by_place(_turns(limits, tasks), len(limits))
+
+
+def _filled(limits: Sequence[int], tasks: int) -> list[int]:
+    """How many each node gets when one is filled before the next begins."""
+    counts = []
+    for limit in limits:
+        counts.append(min(limit, tasks - sum(counts)))
+    for place in _turns([0] * len(limits), tasks - sum(counts)):
+        counts[place] += 1
+    return counts
+
+
+def _plane(room: Sequence[int], tasks: int, size: int) -> list[list[int]]:
+    """Round the nodes in planes of `size`, or of a node's CPUs if those are fewer; every node gets a task."""
+    places: list[int] = []
+    turn = 0
+    while len(places) < tasks:
+        place = turn % len(room)
+        untouched = max(0, len(room) - 1 - turn)
+        more = max(1, min(size, room[place], tasks - len(places) - untouched))
+        places += [place] * min(more, tasks - len(places))
+        turn += 1
+    return _by_place(places, len(room))
 
 
 LAYOUTS: dict[str, Callable[[Sequence[int], int], list[list[int]]]] = {"block": _block, "cyclic": _cyclic}

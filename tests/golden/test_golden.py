@@ -35,6 +35,9 @@ def commands():
             pwd.getpwnam(name)
         except KeyError:
             subprocess.run(["useradd", "-m", "-u", str(uid), "-s", "/bin/bash", name], check=True)
+    probe = ["runuser", "-u", "alice", "--", sys.executable, "-c", "import slurm_compat.cli.main"]
+    if subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip(f"other users can't run {sys.executable} or read {ROOT}: put both where they can")
     with throwaway(str(ROOT / "fixtures" / "clusters" / "oracle.yaml")) as (folder, copy, _):
         before = os.environ.get("SLURM_CONF")
         os.environ["SLURM_CONF"] = str(copy)

@@ -238,6 +238,9 @@ def folder() -> Iterator[Path]:
 def as_root() -> None:
     if os.getuid() != 0:
         pytest.skip("only root may act as other users")
+    probe = ["runuser", "-u", ALICE, "--", sys.executable, "-c", "import slurm_compat.cli.main"]
+    if subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip(f"other users can't run {sys.executable} or read the package: put both where they can")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -26,6 +26,11 @@ def test_choices(text, want):
     assert [constraints.show(choice.every) for choice in constraints.choices(text, KNOWN)] == want
 
 
+def test_a_count_of_several_features_at_once():
+    (choice,) = constraints.choices("[(skylake&ib)*1&rome*2]", KNOWN)
+    assert [(constraints.show(sets), number) for sets, number in choice.counted] == [("ib&skylake", 1), ("rome", 2)]
+
+
 def test_counts():
     (choice,) = constraints.choices("[skylake*1&rome*2]")
     assert [(constraints.show(sets), number) for sets, number in choice.counted] == [("skylake", 1), ("rome", 2)]
