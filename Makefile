@@ -51,7 +51,7 @@ clients: $(VENV)/.ready
 	$(BIN)/python tools/clients.py --cluster $(CLUSTER) $(CLIENTS) $(ONLY)
 
 bench: $(VENV)/.ready
-	$(BIN)/python tools/bench.py --oracle $(SHARED)/oracle
+	$(BIN)/python tools/bench.py --oracle $(SHARED)/oracle $(if $(WRITE),--write $(WRITE))
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

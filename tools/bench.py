@@ -13,12 +13,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from tabulate import tabulate
 from throwaway import environment
 
 HERE = Path(__file__).parent
+HEAD = """# Figures
+
+Made by `make bench` on {date}, {cores} cores: the real Slurm 26.05.5's commands, then ours, by the same script
+(`tools/figures.py`), each alone on the machine. A latency is the median wall time of the whole process, started from
+Python. "Cold" is without the warm host, beside the real command as it is. "Times better" above 1: faster, or more in
+the same time, by that factor.
+
+"""
 Figures = dict[str, tuple[float, str]]
 
 
@@ -67,6 +76,7 @@ def main() -> int:
     parser.add_argument("--oracle", type=Path, required=True)
     parser.add_argument("--cluster", default="fixtures/clusters/oracle.yaml")
     parser.add_argument("--only-ours", action="store_true")
+    parser.add_argument("--write", default="", metavar="FILE", help="write the page of figures too")
     parser.add_argument("--jobs", default="10000")
     parser.add_argument("--tiny", default="500")
     parser.add_argument("--reps", default="40")
@@ -75,7 +85,10 @@ def main() -> int:
     them: Figures = {}
     if not args.only_ours and os.getuid() == 0 and (args.oracle / "world").exists():
         them = theirs(args.oracle.resolve(), options)
-    print(table(ours(args.cluster, options), them))
+    result = table(ours(args.cluster, options), them)
+    print(result)
+    if args.write:
+        Path(args.write).write_text(HEAD.format(date=time.strftime("%Y-%m-%d"), cores=os.cpu_count()) + result + "\n")
     return 0
 
 

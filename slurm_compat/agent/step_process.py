@@ -59,6 +59,7 @@ class StepProcess:
         self._owed = 0  # bytes of input that tasks have yet to take before srun may send more
         self._finishing = False
         self._job_ends = False
+        self._cancelled = False  # srun killed it, or was killed itself
         self._over = False
 
     def run(self) -> None:
@@ -208,6 +209,7 @@ class StepProcess:
             # of a job that ends srun can't kill the step, as slurmctld would refuse it: the tasks have KillWait seconds
             self._on_agent()
             if not (self._job_ends and frame.value["signal"] == signal.SIGKILL):
+                self._cancelled = self._cancelled or frame.value["signal"] == signal.SIGKILL
                 self._signal(int(frame.value["signal"]))
         elif frame.kind == stepio.ABORT:
             self._terminate(str(frame.value["text"]), float(frame.value["kill_wait"]))
@@ -228,6 +230,7 @@ class StepProcess:
             return
         self._press()
         if not self._job_ends:
+            self._cancelled = True
             self._kill_all()
 
     # --- input -------------------------------------------------------------------------------------------------------
@@ -462,7 +465,7 @@ class StepProcess:
             return
         self._over = True
         tasks = [[rank, task.status or 0] for rank, task in self._tasks.items()]
-        self._report("step_ended", tasks=tasks, usage=self._usage())
+        self._report("step_ended", tasks=tasks, usage=self._usage(), cancelled=self._cancelled)
 
     # --- the agent and the clock -------------------------------------------------------------------------------------
 

@@ -142,6 +142,7 @@ def records(ctx: Context, asked: Request, wanted: Iterable[str], window: tuple[i
         states=asked.states,
         nodes=asked.nodes,
         wckeys=asked.wckeys,
+        whole_hetjob=asked.whole_hetjob,
         start=window[0] if by_time else 0,
         end=window[1] if by_time else 0,
         duplicates=asked.duplicates,
@@ -194,7 +195,12 @@ def _limit_passes(asked: Request, record: Record) -> bool:
 
 def targeted(asked: Request, record: Record) -> bool:
     """Whether -j names this record: its job, or just this step of it."""
+    if asked.whole_hetjob and record["het_job_id"] and not any(target.step for target in asked.targets):
+        return True  # the controller knows of which
     of_job = [target for target in asked.targets if _names_job(target, record)]
+    if asked.whole_hetjob is False and record["het_job_offset"]:
+        # the first component's number is its own alone
+        of_job = [target for target in of_job if target.offset is not None or target.job_id != record["het_job_id"]]
     if asked.allocations or any(not target.step for target in of_job):
         return bool(of_job)
     return any(target.step == record["step_id"] for target in of_job)

@@ -91,6 +91,7 @@ class Request:
 
     action: str = ""  # "" lists; "help" "usage" "version" "fields" "states" "reasons" "scripts" "environments"
     all_users: bool = False
+    whole_hetjob: bool | None = None  # None: of a heterogeneous job's first component all
     users: list[int] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
     accounts: list[str] = field(default_factory=list)
@@ -152,7 +153,7 @@ FLAGS: dict[str, tuple[str, object]] = {
     "T": ("truncate", True),
 }
 # accepted, and nothing to be done: one cluster, no federation, user names looked up here anyway
-NO_EFFECT = ("L", "federation", "local", "use-local-uid", "whole-hetjob")
+NO_EFFECT = ("L", "federation", "local", "use-local-uid")
 LISTS = {
     "A": "accounts",
     "x": "associations",
@@ -200,8 +201,11 @@ def request(argv: list[str], now: float) -> Request:
 
 def _option(asked: Request, key: str, text: str, now: float) -> None:
     if key in NO_EFFECT:
-        if key == "whole-hetjob" and text.lower() not in ("", "yes", "no"):
+        pass
+    elif key == "whole-hetjob":
+        if text.lower() not in ("", "yes", "no"):
             raise CommandError(f'sacct: error: Invalid --whole-hetjob value "{text}". Valid values: [yes|no].')
+        asked.whole_hetjob = text.lower() != "no"
     elif key in _READERS:
         _READERS[key](asked, text)
     elif key in ("S", "E"):

@@ -100,7 +100,7 @@ def state(record: Record, view: View) -> str:
     word = str(record["job_state"])
     if word != states.PENDING:
         word = next((flag for flag in _SHOWN_FLAGS if flag in record["state_flags"]), word)
-    if word == states.CANCELLED and not is_step(record) and record["kill_requid"] is not None:
+    if word == states.CANCELLED and record["kill_requid"] is not None:
         return f"{word} by {record['kill_requid']}"
     return word
 

@@ -49,6 +49,7 @@ class Attached:
         try:
             self._loop.run(self._balance)
         finally:
+            self._peers.close()
             self._listener.stop()
             self._outputs.finish()
         return self._exit_code

@@ -45,7 +45,10 @@ class Sending:
             self._ended(node, errno.ENOTCONN)
         self._loop.after(self._patience, self._look_at_clock)
         self._maybe_over()
-        self._loop.run(self._balance)
+        try:
+            self._loop.run(self._balance)
+        finally:
+            self._peers.close()  # a node waits for that
         return self._failed
 
     def _ended(self, node: str, status: int) -> None:

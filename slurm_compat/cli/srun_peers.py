@@ -85,6 +85,11 @@ class Peers:
         if peer.node:
             self._on_gone(peer)
 
+    def close(self) -> None:
+        """Hang up on all of them."""
+        for peer in list(self._open):
+            self.drop(peer)
+
     def _accept(self, sock: socket.socket, events: int) -> None:
         connection = self._listener.accept(sock)
         if connection is not None:

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.controller import views
+from slurm_compat.controller import het, views
 from slurm_compat.controller.jobs import Job, Step
 from slurm_compat.controller.server import Session
 from slurm_compat.controller.sluid import number
@@ -152,8 +152,9 @@ class Filter:
             return False
         return self._in_time(job)
 
-    @staticmethod
-    def _names(expression: JobExpression, job: Job) -> bool:
+    def _names(self, expression: JobExpression, job: Job) -> bool:
+        if self._args.whole_hetjob and job.het_job_id and not expression.sluid and expression.job_id in job.het_ids:
+            return True
         if expression.sluid:
             return number(expression.sluid) == job.db_index
         if expression.tasks:
@@ -164,7 +165,8 @@ class Filter:
             return any(taskids.contains(job.array_ranges, task) for task in taskids.each(expression.tasks))
         if expression.offset is not None:
             return job.het_job_id == expression.job_id and job.het_offset == expression.offset
-        return expression.job_id in (job.job_id, job.array_job_id, job.het_job_id)
+        whole = job.het_job_id if self._args.whole_hetjob is not False else 0
+        return expression.job_id in (job.job_id, job.array_job_id, whole)
 
     def step_ids(self, job: Job) -> frozenset[str] | None:
         """The steps asked for by name; None: the job and all its steps."""
@@ -279,8 +281,9 @@ def _candidates(controller: Controller, chosen: Filter) -> list[Job]:
     if ids and len(ids) == len(chosen.expressions):
         found: dict[int, Job] = {}
         for job_id in ids:
-            for job in controller.table.family(job_id):
-                found[job.job_id] = job
+            for one in controller.table.family(job_id):
+                for job in het.components(controller.table, one):
+                    found[job.job_id] = job
         return list(found.values())
     return list(jobs.values())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import TYPE_CHECKING, Any
 
 from slurm_compat.controller.authorization import require_owner
@@ -107,15 +108,20 @@ class Allocating:
             self._session.send_error(SlurmError(errors.CAN_NOT_START_IMMEDIATELY))
 
     def _closed(self) -> None:
-        """The command is gone without having said how it ended: the job ends."""
+        """The command is gone without having said how it ended: the job is cancelled, as srun's own keeper does it."""
         self._forget()
         job = self._controller.table.jobs.get(self._job_id)
         if job is None or job.is_final or self._detached:
             return
-        if job.state == PENDING:
-            self._controller.apply(job, Event("cancel", self._controller.now(), uid=job.user_id, flag=True))
-        else:
-            end(self._controller, job, 0)
+        controller = self._controller
+        change = Change()
+        for step in list(controller.table.steps_of(job)):
+            if step.step_id.isdigit() and not step.end_time:
+                step.cancelled_by = job.user_id
+                controller.table.put_step(change, step)
+                controller.agents.tell(job.job_id, {"msg": "signal", "to": step.step_id, "signal": signal.SIGKILL})
+        controller.apply(job, Event("cancel", controller.now(), uid=job.user_id, flag=True), change)
+        controller.commit(change)
 
 
 def grant(controller: Controller, job: Job) -> dict[str, Any]:

@@ -63,8 +63,7 @@ def _index(conf: ClusterConf) -> Index:
     if not _indexed or _indexed[0][0] is not conf:
         users = {(user.name, user.account): user for user in reversed(conf.users)}
         accounts = {account.name: account for account in conf.accounts}
-        rows = (*RUNNING, *SUBMITTED, *GROUP_TRES, *JOB_TRES, *WALL)
-        fields = {row[1] for row in rows}
+        fields = {row[1] for row in (*RUNNING, *SUBMITTED, *GROUP_TRES)} | {row[1] for row in (*JOB_TRES, *WALL)}
         some = any(
             getattr(one, field, None) not in (None, "")
             for one in (*conf.users, *conf.accounts, *conf.qos)

@@ -481,7 +481,7 @@ class Controller:
 
     def take_back(self, job: Job, change: Change, why: str) -> Job:
         """A pending job that waits inside Armada waits here again."""
-        if not job.staged:
+        if not job.staged or COMPLETING in job.flags:  # the old run of a requeued job ends by itself
             return job
         return self.apply(job, Event("withdrawn", self.now(), reason=why), change)
 
@@ -508,7 +508,9 @@ class Controller:
         self.reconsider([job.job_id])
 
     def _deadline(self, job: Job) -> None:
-        if job.state == PENDING and job.deadline and deadlines.last_start(job) < self.now():
+        if job.state != PENDING or COMPLETING in job.flags or not job.deadline:
+            return
+        if deadlines.last_start(job) < self.now():
             self.apply(job, Event("deadline", self.now()))
 
     def _linger(self, job: Job) -> None:

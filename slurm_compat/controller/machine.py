@@ -177,6 +177,10 @@ def cancel_pending(job: Job, event: Event) -> list[Effect]:
     job.cancelled_by = event.uid
     # Slurm shows the moment of the cancel as both start and end of a job that never ran
     job.start_time = job.end_time = event.at
+    if COMPLETING in job.flags:  # requeued a moment ago: over when its old run is gone
+        job.flags = [COMPLETING]
+        job.priority = job.priority if event.flag else 0
+        return []
     job.flags = []
     if job.reason == "JobArrayTaskLimit":
         job.reason = "None"

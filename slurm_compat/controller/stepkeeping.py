@@ -117,6 +117,8 @@ def tasks_ended(
     parts = usages.parts_of(message.get("usage"))
     if parts:
         step.usage = usages.fold([step.usage, *parts] if step.usage and step.ended else parts)
+    if message.get("cancelled") and step.cancelled_by is None:
+        step.cancelled_by = job.user_id  # by srun, which only the job's user can have started
     step.ended = step.ended | {int(rank): int(status) for rank, status in message["tasks"]}
     if len(step.ended) < step.tasks:
         controller.table.put_step(change, step)

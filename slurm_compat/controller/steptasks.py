@@ -84,7 +84,7 @@ def _cyclic(limits: Sequence[int], tasks: int) -> list[list[int]]:
 
 def _filled(limits: Sequence[int], tasks: int) -> list[int]:
     """How many each node gets when one is filled before the next begins."""
-    counts = []
+    counts: list[int] = []
     for limit in limits:
         counts.append(min(limit, tasks - sum(counts)))
     for place in _turns([0] * len(limits), tasks - sum(counts)):

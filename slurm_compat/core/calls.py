@@ -160,6 +160,8 @@ class Accounting(Args):
     start: int = 0
     end: int = 0
     duplicates: bool = False
+    # of a heterogeneous job: all components whichever is named, only those named, or None: all for its first one's id
+    whole_hetjob: bool | None = None
 
 
 class Allocate(Args):

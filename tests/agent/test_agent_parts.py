@@ -305,7 +305,8 @@ def test_ignored_signals_are_not_handed_on():
         text, _ = run(["/bin/grep", "SigIgn", "/proc/self/status"])
     finally:
         signal.signal(signal.SIGPIPE, before)
-    assert int(text.split()[1], 16) == 0
+    # 32 and 33 are the C library's own, which no program can set; whoever started us may have ignored them
+    assert int(text.split()[1], 16) & ~(1 << 31 | 1 << 32) == 0
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,12 @@ def test_options_of_sbcast_and_what_is_told_of_them():
     assert (asked.size, asked.force, asked.timeout, asked.preserve, asked.path) == (3072, True, 5, True, "/there/b")
     assert lines == ["sbcast: error: Compression type 'zip' unknown, disabling compression support."]
     asked, lines = sbcast_options.asked_for(["-s", "4x", "-j", "7+1.0", "a", "/b"], {}, "/")
-    assert (asked.size, asked.job.offset, asked.job.step, lines) == (0, 1, "0", ["size specification is invalid, ignored"])
+    assert (asked.size, asked.job.offset, asked.job.step, lines) == (
+        0,
+        1,
+        "0",
+        ["size specification is invalid, ignored"],
+    )
     with pytest.raises(CannotCarry):
         sbcast_options.asked_for(["--send-libs", "a", "b"], {}, "/")
 
@@ -129,7 +134,7 @@ def sent(source: Path, target: Path, nodes, **more):
             "addresses": listener.addresses, "secret": listener.secret, "ranks": {node: rank},
             "path": f"{target}.{node}", "force": False, "mode": 0o640, "times": None, **more,
         }  # fmt: skip
-        threads.append(threading.Thread(target=receive.take, args=(message, node)))
+        threads.append(threading.Thread(target=receive.take, args=(message, node), daemon=True))
     fd = os.open(source, os.O_RDONLY)
     for thread in threads:
         thread.start()
@@ -139,7 +144,8 @@ def sent(source: Path, target: Path, nodes, **more):
         os.close(fd)
         listener.stop()
         for thread in threads:
-            thread.join()
+            thread.join(20)
+            assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("size", [0, 1, 5_000_000])
@@ -167,9 +173,9 @@ def test_files_that_are_there_and_folders_that_are_not(tmp_path):
 
 def test_a_component_takes_the_first_ones_place():
     env = {
-        "SLURM_JOB_ID": "7", "SLURM_JOBID": "7", "SLURM_NTASKS": "1", "SLURM_NNODES": "1", "HOME": "/", "SLURM_HET_SIZE": "2",
-        "SLURM_JOB_ID_HET_GROUP_0": "7", "SLURM_NTASKS_HET_GROUP_0": "1", "SLURM_JOB_ID_HET_GROUP_1": "8",
-        "SLURM_JOB_NUM_NODES_HET_GROUP_1": "2", "SLURM_JOB_ID_PACK_GROUP_1": "8",
+        "SLURM_JOB_ID": "7", "SLURM_JOBID": "7", "SLURM_NTASKS": "1", "SLURM_NNODES": "1", "HOME": "/",
+        "SLURM_HET_SIZE": "2", "SLURM_JOB_ID_HET_GROUP_0": "7", "SLURM_NTASKS_HET_GROUP_0": "1",
+        "SLURM_JOB_ID_HET_GROUP_1": "8", "SLURM_JOB_NUM_NODES_HET_GROUP_1": "2", "SLURM_JOB_ID_PACK_GROUP_1": "8",
     }  # fmt: skip
     found = srun_het.component_environment(env, 1)
     assert (found["SLURM_JOB_ID"], found["SLURM_JOBID"], found["SLURM_NNODES"], found["HOME"]) == ("8", "8", "2", "/")

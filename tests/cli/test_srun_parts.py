@@ -220,7 +220,8 @@ def test_tasks_of_an_allocations_nodes(request_, cpus, want):
         (JobRequest(), True, {}),
         (JobRequest(memory_per_node=100), True, {"SLURM_DISTRIBUTION": "block"}),
         (JobRequest(), False, {"SLURM_DISTRIBUTION": "block"}),
-        (JobRequest(distribution="cyclic:block"), True, {"SLURM_DISTRIBUTION": "cyclic"}),
+        (JobRequest(distribution="cyclic:block"), True, {"SLURM_DISTRIBUTION": "cyclic:block"}),
+        (JobRequest(distribution="block,nopack"), True, {"SLURM_DISTRIBUTION": "block,nopack"}),
         (JobRequest(distribution="plane=4"), True, {"SLURM_DISTRIBUTION": "plane", "SLURM_DIST_PLANESIZE": "4"}),
     ],
 )

@@ -54,6 +54,34 @@ def test_tasks_are_dealt_as_slurm_deals_them(request_, want, distribution):
     assert granted.distribution == distribution
 
 
+FOURS = [(f"node0{number}", 4, "0-3", 2000, "") for number in (1, 2, 3, 4)]
+ONES = [("node01", 4, "0-3", 2000, ""), ("node02", 1, "0", 500, ""), ("node03", 1, "0", 500, "")]
+
+
+@pytest.mark.parametrize(
+    "resources, tasks, nodes, more, want",
+    [
+        (FOURS, 8, 4, {}, [[0, 1], [2, 3], [4, 5], [6, 7]]),
+        (FOURS, 5, 2, {}, [[0, 1, 2], [3, 4]]),
+        (FOURS, 10, 4, {"distribution": "block"}, [[0, 1, 2], [3, 4, 5], [6, 7], [8, 9]]),
+        (FOURS, 10, 4, {"distribution": "cyclic"}, [[0, 4, 8], [1, 5, 9], [2, 6], [3, 7]]),
+        (FOURS, 6, 4, {"distribution": "block,pack"}, [[0, 1, 2, 3], [4, 5]]),
+        (FOURS, 10, 4, {"distribution": "plane=2"}, [[0, 1, 8, 9], [2, 3], [4, 5], [6, 7]]),
+        (FOURS, 6, 4, {"distribution": "plane=2"}, [[0, 1], [2, 3], [4], [5]]),
+        (FOURS, 6, 4, {"distribution": "plane=4"}, [[0, 1, 2], [3], [4], [5]]),
+        (ONES, 6, 3, {"distribution": "plane=1"}, [[0, 3], [1, 4], [2, 5]]),
+        (ONES, 6, 3, {"distribution": "plane=2"}, [[0, 1, 4, 5], [2], [3]]),
+        (ONES, 6, 3, {"distribution": "plane=3"}, [[0, 1, 2, 5], [3], [4]]),
+        (ONES, 6, 3, {"tasks_per_node": 2}, [[0, 1, 2], [3, 4], [5]]),
+        (ONES, 5, 3, {"tasks_per_node": 2}, [[0, 1, 2], [3], [4]]),
+        (ONES, 14, 3, {"overcommit": True}, [[0, 1, 2, 3, 4, 5, 6], [7, 8, 9, 10], [11, 12, 13]]),
+        (FOURS, 7, 3, {"tasks_per_node": 3}, [[0, 1, 2], [3, 4], [5, 6]]),
+    ],
+)
+def test_uneven_nodes(resources, tasks, nodes, more, want):
+    assert [ranks for _, ranks, _ in plan(job(resources), [], ask(tasks, nodes, **more)).layout] == want
+
+
 def test_arbitrary_follows_the_list_of_hosts():
     hosts = "node02,node01,node02,node01,node01,node01"
     granted = plan(job(), [], ask(6, 2, distribution="arbitrary", required_nodes=hosts))

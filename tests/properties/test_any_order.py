@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "controller"))
@@ -285,6 +285,8 @@ def test_tasks_correspond_one_by_one(steps, more):
 
 
 @PATIENT
+@example(["come", "come", "requeue"])
+@example(["come", "come", "requeue", "hold"])
 @given(
     st.lists(st.sampled_from([*STEPS, "hold", "release", "requeue", "cancel"]), max_size=16),
 )
