@@ -74,7 +74,7 @@ def table(us: Figures, them: Figures) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--oracle", type=Path, required=True)
-    parser.add_argument("--cluster", default="fixtures/clusters/oracle.yaml")
+    parser.add_argument("--cluster", default="fixtures/clusters/bench.yaml")
     parser.add_argument("--only-ours", action="store_true")
     parser.add_argument("--write", default="", metavar="FILE", help="write the page of figures too")
     parser.add_argument("--jobs", default="10000")

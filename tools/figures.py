@@ -125,17 +125,50 @@ def full(jobs: int, reps: int, pid: int) -> None:
     drain()
 
 
+def pipelines(array: int, chain: int, waiting: int) -> None:
+    """What workflow engines make of a queue: arrays, chains, jobs that wait for others."""
+    began = time.perf_counter()
+    run(["sbatch", "-Q", "-J", "fig", "-o", "/dev/null", "-a", f"1-{array}", "--wrap", "true"])
+    drain(600)
+    note(f"array of {array:,} no-op tasks to completion", array / (time.perf_counter() - began), "tasks/s")
+    began = time.perf_counter()
+    last = output([*TRIVIAL[:1], "--parsable", *TRIVIAL[2:]]).strip()
+    for _ in range(chain - 1):
+        last = output(["sbatch", "--parsable", "-d", f"afterok:{last}", *TRIVIAL[2:]]).strip()
+    drain(600)
+    note(f"chain of {chain} jobs (afterok)", chain / (time.perf_counter() - began), "jobs/s")
+    first = output(["sbatch", "--parsable", *HELD[2:]]).strip()
+    began = time.perf_counter()
+    for _ in range(waiting):
+        run(["sbatch", "-Q", "-d", f"afterany:{first}", *TRIVIAL[2:]])
+    note(f"sbatch of {waiting} jobs that wait for one", waiting / (time.perf_counter() - began), "per s")
+    began = time.perf_counter()
+    run(["scancel", first])
+    drain(600)
+    note(f"those {waiting}, from its end to theirs", waiting / (time.perf_counter() - began), "jobs/s")
+    if "4000001" in output(["scontrol", "show", "config"]):
+        held = ["sbatch", "-Q", "-H", "-J", "fig", "-o", "/dev/null", "-a", "1-1000000", "--wrap", "true"]
+        note("sbatch of an array of 1,000,000 tasks", run(held) * 1000, "ms")
+        latency("squeue, that array one row", ["squeue"], 5)
+        note("scancel of it", run(["scancel", "-n", "fig"]) * 1000, "ms")
+        drain()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=10000)
     parser.add_argument("--tiny", type=int, default=500)
     parser.add_argument("--reps", type=int, default=40)
+    parser.add_argument("--tasks", type=int, default=1000)
+    parser.add_argument("--chain", type=int, default=20)
+    parser.add_argument("--waiting", type=int, default=300)
     parser.add_argument("--pid", type=int, required=True, help="the controller's")
     parser.add_argument("--cold", action="store_true", help="without the warm host too")
     args = parser.parse_args()
     os.chdir(tempfile.mkdtemp(prefix="figures", dir="/tmp"))
     idle(args.reps, args.cold)
     work(args.tiny)
+    pipelines(args.tasks, args.chain, args.waiting)
     full(args.jobs, args.reps, args.pid)
     json.dump(results, sys.stdout)
 
