@@ -24,8 +24,9 @@ HEAD = """# Figures
 
 Made by `make bench` on {date}, {cores} cores: the real Slurm 26.05.5's commands, then ours, by the same script
 (`tools/figures.py`), each alone on the machine. A latency is the median wall time of the whole process, started from
-Python. "Cold" is without the warm host, beside the real command as it is. "Times better" above 1: faster, or more in
-the same time, by that factor.
+Python. "Cold" is without the warm host, beside the real command as it is: the one place where we are slower, met by the
+first command of a user and after half an hour without one. "Times better" above 1: faster, or more in the same time, by
+that factor. The real controller's memory counts what its earlier jobs of the same run left, as ours does.
 
 """
 Figures = dict[str, tuple[float, str]]
