@@ -27,6 +27,7 @@ from slurm_compat.agent.processes import BATCH, Processes
 if TYPE_CHECKING:
     from slurm_compat.agent.steps import Step
 
+REQUEUE_GRACE = 0.25  # seconds between hearing of a requeue and ending the job's processes
 LAST_WORDS = 5.0  # seconds a pod that is to stop waits for the controller to take its outcome
 KILL_WAIT = 30.0  # slurm.conf's default
 STEPS_LATER = 0.05  # seconds after the script's SIGKILL that of the steps: nobody tells of their ends any more
@@ -231,7 +232,16 @@ class Agent:
 
     def _terminate(self, message: Message) -> None:
         wait = message.get("kill_wait")
-        self.terminate(message["reason"], message.get("text") or "", KILL_WAIT if wait is None else float(wait))
+        kill_wait = KILL_WAIT if wait is None else float(wait)
+
+        def begin() -> None:
+            self.terminate(message["reason"], message.get("text") or "", kill_wait)
+
+        if message["reason"] == "JOB REQUEUE" and not self.ending_reason:
+            # checkpointing jobs requeue themselves: their scontrol is one of the job's processes, and gets its answer first
+            self.loop.after(REQUEUE_GRACE, begin)
+        else:
+            begin()
 
     def terminate(self, reason: str, text: str = "", kill_wait: float | None = None) -> None:
         """SIGTERM to all of the job, with its line in the error file; SIGKILL after `kill_wait` seconds.
