@@ -238,7 +238,7 @@ class Agent:
             self.terminate(message["reason"], message.get("text") or "", kill_wait)
 
         if message["reason"] == "JOB REQUEUE" and not self.ending_reason:
-            # checkpointing jobs requeue themselves: their scontrol is one of the job's processes, and gets its answer first
+            # checkpointing jobs requeue themselves: their scontrol is one of the job's own, and gets its answer first
             self.loop.after(REQUEUE_GRACE, begin)
         else:
             begin()
