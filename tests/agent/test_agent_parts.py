@@ -22,9 +22,11 @@ US = launch.User("us", os.geteuid(), os.getegid(), home="/", shell="/bin/sh")
 # --- frames ----------------------------------------------------------------------------------------------------------
 
 
+# all but the private characters that carry stray bytes (core/rawbytes.py): they come out as those bytes
+TEXTS = st.text(alphabet=st.characters(codec="utf-8", max_codepoint=0x10FF7F))
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(alphabet=st.characters(codec="utf-8")),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(alphabet=st.characters(codec="utf-8")), inner),
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS,
+    lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner),
     max_leaves=10,
 )
 
