@@ -151,7 +151,7 @@ def test_a_second_terminate_can_hurry_the_first(pod):
 
 def test_the_time_limit_is_kept_by_the_agent_alone(pod):
     end = int(time.time()) + 1
-    pod.run("#!/bin/sh\nexec sleep 100", packet={"end_time": end}, job={"time_limit": 1}, kill_wait=0)
+    pod.run("#!/bin/sh\nexec sleep 100", packet={"end_time": end}, job={"time_limit": 1}, kill_wait=30)
     pod.controller.go_away()
     pod.see("DUE TO TIME LIMIT ***")
     pod.controller.listen()
@@ -177,11 +177,13 @@ def test_a_job_without_limit_can_be_given_one(pod):
 
 
 def test_the_warning_signal_goes_to_the_shell(pod):
-    packet = {"end_time": int(time.time()) + 61, "signal": {"number": int(signal.SIGUSR1), "delay": 60, "batch": True}}
-    script = "#!/bin/bash\ntrap 'echo warned; exit 5' USR1\nwhile :; do sleep 0.02; done"
-    pod.run(script, packet=packet, job={"time_limit": 1})
+    warning = {"number": int(signal.SIGUSR1), "delay": 600, "batch": True}
+    script = "#!/bin/bash\ntrap 'echo warned; exit 5' USR1\necho ready\nwhile :; do sleep 0.02; done"
+    pod.run(script, packet={"end_time": int(time.time()) + 3600, "signal": warning}, job={"time_limit": 60})
+    pod.see("ready")
+    pod.controller.say("update", end_time=int(time.time()) + 600)
     assert os.waitstatus_to_exitcode(pod.controller.wait("batch_ended")["status"]) == 5
-    assert pod.output() == "warned\n"
+    assert pod.output() == "ready\nwarned\n"
     pod.end()
 
 
