@@ -35,8 +35,9 @@ install: $(VENV)/.ready
 demo: install
 	@PYTHON=$(BIN)/python tools/demo
 
+# many tests run real processes: what failed while two of them shared the machine must pass, or fail again, by itself
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
 docs: $(VENV)/.ready
 	$(BIN)/python tools/support_matrix.py
