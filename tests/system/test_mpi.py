@@ -101,7 +101,8 @@ def test_mpirun_in_a_batch_job(
     checked(name, (folder / "out").read_text())
     daemon = {"mpich": "hydra_pmi_proxy", "openmpi": "orted"}[library]
     steps = nodes.run("sacct", "-nP", "-j", job, "-o", "jobid,jobname,state").out.splitlines()
-    assert f"{job}.0|{daemon}|COMPLETED" in steps
+    # mpirun does not wait for the srun it called: the job's end may come first, and end it
+    assert any(step.startswith((f"{job}.0|{daemon}|COMPLETED", f"{job}.0|{daemon}|CANCELLED")) for step in steps)
 
 
 @pytest.mark.parametrize("library", ["mpich", "openmpi"])
