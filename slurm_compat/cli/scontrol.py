@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from slurm_compat import SLURM_VERSION
 from slurm_compat.cli import scontrol_show as show
 from slurm_compat.cli import scontrol_update as update
+from slurm_compat.cli.clusters import require_own_cluster
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.controller import ControllerDown
 from slurm_compat.cli.scontrol_create import create, delete
@@ -767,15 +768,5 @@ def _set_option(session: Session, key: str, value: str) -> None:
         raise CommandError(f"scontrol: error: --{key} is not supported here yet; the text forms have every field")
     elif key == "u" and session.ctx.uid:
         raise CommandError("scontrol: error: Only root may act as another user with --uid")
-    elif key == "M" and value not in ("all", _cluster_name(session)):
-        raise CommandError(
-            f"scontrol: error: No cluster '{value}' known by database.",
-            f"scontrol: error: '{value}' can't be reached now, or it is an invalid entry for --cluster.  "
-            "Use 'sacctmgr list clusters' to see available clusters.",
-            "scontrol: fatal: Could not get cluster information",
-        )
-
-
-def _cluster_name(session: Session) -> str:
-    pairs = session.ctx.controller.call("config")["pairs"]
-    return str(dict(pairs)["ClusterName"])
+    elif key == "M":
+        require_own_cluster(session.ctx, value)

@@ -92,22 +92,7 @@ FIELDS = (
     _constant("ReqCPUFreqMax", 13, "Unknown"),
     _constant("ReqCPUFreqGov", 13, "Unknown"),
     Field("SLUID", 14, ("sluid",), lambda record, view: str(record["sluid"])),
-    _list("TRESUsageInAve", 14, "in", "ave"),
-    _list("TRESUsageInMax", 14, "in", "max"),
-    _list("TRESUsageInMaxNode", 18, "in", "max", "node"),
-    _list("TRESUsageInMaxTask", 18, "in", "max", "task"),
-    _list("TRESUsageInMin", 14, "in", "min"),
-    _list("TRESUsageInMinNode", 18, "in", "min", "node"),
-    _list("TRESUsageInMinTask", 18, "in", "min", "task"),
-    _list("TRESUsageInTot", 14, "in", "tot"),
-    _list("TRESUsageOutAve", 15, "out", "ave"),
-    _list("TRESUsageOutMax", 15, "out", "max"),
-    _list("TRESUsageOutMaxNode", 19, "out", "max", "node"),
-    _list("TRESUsageOutMaxTask", 19, "out", "max", "task"),
-    _list("TRESUsageOutMin", 15, "out", "min"),
-    _list("TRESUsageOutMinNode", 19, "out", "min", "node"),
-    _list("TRESUsageOutMinTask", 19, "out", "min", "task"),
-    _list("TRESUsageOutTot", 15, "out", "tot"),
+    *(_list(*row) for row in u.TRES_LISTS),
 )
 
 DEFAULT = (

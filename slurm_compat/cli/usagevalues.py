@@ -111,3 +111,24 @@ def _value(usage: Usage, resource: str, key: str, which: str, shown: units.Units
     if which == "tot":
         return units.amount(mean * max(tasks, 1), units.NONE, shown)
     return units.amount(mean if which == "ave" else int(usage.get(f"max_{key}") or 0), units.NONE, shown)
+
+
+# the fields that list a usage by TRES, of sacct and sstat alike: name, width, direction, which of the tasks', of what
+TRES_LISTS: tuple[tuple[str, int, str, str, str], ...] = (
+    ("TRESUsageInAve", 14, "in", "ave", ""),
+    ("TRESUsageInMax", 14, "in", "max", ""),
+    ("TRESUsageInMaxNode", 18, "in", "max", "node"),
+    ("TRESUsageInMaxTask", 18, "in", "max", "task"),
+    ("TRESUsageInMin", 14, "in", "min", ""),
+    ("TRESUsageInMinNode", 18, "in", "min", "node"),
+    ("TRESUsageInMinTask", 18, "in", "min", "task"),
+    ("TRESUsageInTot", 14, "in", "tot", ""),
+    ("TRESUsageOutAve", 15, "out", "ave", ""),
+    ("TRESUsageOutMax", 15, "out", "max", ""),
+    ("TRESUsageOutMaxNode", 19, "out", "max", "node"),
+    ("TRESUsageOutMaxTask", 19, "out", "max", "task"),
+    ("TRESUsageOutMin", 15, "out", "min", ""),
+    ("TRESUsageOutMinNode", 19, "out", "min", "node"),
+    ("TRESUsageOutMinTask", 19, "out", "min", "task"),
+    ("TRESUsageOutTot", 15, "out", "tot", ""),
+)
