@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from slurm_compat import SLURM_VERSION
@@ -47,13 +48,18 @@ CHUNK = 1000  # rows a frame
 BAD_ARGUMENT = 3001
 
 
+# handlers that live with what they are about: name -> f(controller, session, args)
+ELSEWHERE: dict[str, Callable[[Controller, Session, Any], Answer]] = {}
+
+
 class Calls:
     def __init__(self, controller: Controller, stop: Callable[[], None], reconfigure: Callable[[], None]) -> None:
         self._controller = controller
         self._stop = stop
         self._reconfigure = reconfigure
         self._handlers: dict[str, Callable[[Session, Any], Answer]] = {
-            name: getattr(self, name) for name in calls.CALLS
+            name: partial(ELSEWHERE[name], controller) if name in ELSEWHERE else getattr(self, name)
+            for name in calls.CALLS
         }
 
     def answer(self, session: Session, call: Call, args: Any) -> Answer:
