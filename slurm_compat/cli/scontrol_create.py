@@ -12,7 +12,7 @@ from slurm_compat.core import errors
 from slurm_compat.core.errors import SlurmError
 
 if TYPE_CHECKING:
-    from slurm_compat.cli.scontrol import Session
+    from slurm_compat.cli.scontrol_session import Session
 
 NO_RESERVATIONS = (
     f"{errors.TEXT[errors.NOT_SUPPORTED]} (reservations are not kept by this cluster; hold the jobs, or set a"

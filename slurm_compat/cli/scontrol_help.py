@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from slurm_compat.cli.optiontable import OPTIONAL, REQUIRED, Opt, help_lines
+from slurm_compat.cli.scontrol_session import Session
 
 MORE = ('Try "scontrol --help" for more information',)
 
@@ -57,3 +58,10 @@ def help_text(verbs: Iterable[str]) -> str:
     lines += [*help_lines(OPTIONS), "", "Verbs:"]
     lines += [f"  {verb:<20} {WORDS.get(verb, '')}".rstrip() for verb in verbs]
     return "\n".join(lines) + "\n"
+
+
+def print_help(session: Session, words: list[str]) -> bool:
+    from slurm_compat.cli.scontrol import VERBS
+
+    session.ctx.stdout.write(help_text(VERBS))
+    return True

@@ -130,7 +130,7 @@ class Agents:
                 controller.spawn(self._launch(job_id, run, links))
 
         controller.commit(change, launch)
-        controller.pump_soon()
+        controller.handover.pump_soon()
 
     def _begin(self, job: Job, run: Run, change: Change) -> tuple[int, Run, list[Link]]:
         controller = self._controller
@@ -145,7 +145,7 @@ class Agents:
         job = controller.apply(job, Event("started", now), change)
         stepkeeping.begin(controller, job, change)
         controller.staging.left(job.job_id, job.queue)
-        controller.wake_dependents(job)
+        controller.readiness.wake_dependents(job)
         controller.listeners.tell(change, job.job_id, {"event": "started"})
         controller.count("started")
         return job.job_id, run, links

@@ -7,7 +7,7 @@ observed on 26.05.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from slurm_compat.core.cluster import ClusterConf, QosConf, UserConf
@@ -56,9 +56,21 @@ def _default_qos(conf: ClusterConf) -> tuple[str, ...]:
     return ("normal",) if "normal" in names else tuple(names[:1])
 
 
+def allowed_qos(conf: ClusterConf, account: str, own: Sequence[str] = ()) -> tuple[str, ...]:
+    """The QOS of an association: its own list, else that of the nearest account above that has one."""
+    accounts = {entry.name: entry for entry in conf.accounts}
+    seen: set[str] = set()
+    while not own and account in accounts and account not in seen:
+        seen.add(account)
+        own = accounts[account].qos
+        account = accounts[account].parent if account != ROOT else ""
+    if not own and ROOT in accounts:
+        own = accounts[ROOT].qos
+    return tuple(own) or _default_qos(conf)
+
+
 def _accounts(conf: ClusterConf) -> Iterator[Association]:
-    qos = _default_qos(conf)
-    yield Association(ROOT_ACCOUNT, ROOT, "", "", 0, "/", 1, qos, False)
+    yield Association(ROOT_ACCOUNT, ROOT, "", "", 0, "/", 1, allowed_qos(conf, ROOT), False)
     known = account_numbers(conf)
     lineages = _lineages(conf)
     for account in conf.accounts:
@@ -67,7 +79,7 @@ def _accounts(conf: ClusterConf) -> Iterator[Association]:
         parent = account.parent if account.parent in known else ROOT
         yield Association(
             known[account.name], account.name, "", parent, known[parent], lineages[account.name], account.fairshare,
-            qos, False,
+            allowed_qos(conf, account.name), False,
         )  # fmt: skip
 
 
@@ -99,12 +111,12 @@ def _users(conf: ClusterConf) -> Iterator[Association]:
         roots = roots or number == ROOT_USER
         yield Association(
             number, user.account, user.name, "", accounts.get(user.account, ROOT_ACCOUNT),
-            f"{lineages.get(user.account, f'/{user.account}/')}0-{user.name}/", user.fairshare, tuple(user.qos),
-            defaults[user.name] == user.account,
+            f"{lineages.get(user.account, f'/{user.account}/')}0-{user.name}/", user.fairshare,
+            allowed_qos(conf, user.account, user.qos), defaults[user.name] == user.account,
         )  # fmt: skip
     if not roots:
-        qos = _default_qos(conf)
         is_default = defaults[ROOT] == ROOT
+        qos = allowed_qos(conf, ROOT)
         yield Association(ROOT_USER, ROOT, ROOT, "", ROOT_ACCOUNT, f"/0-{ROOT}/", 1, qos, is_default)
 
 

@@ -166,7 +166,7 @@ class Calls:
     def jobs(self, session: Session, args: calls.Jobs) -> Answer:
         controller = self._controller
         row = _compiled(views.job_row, args.fields)
-        controller.refresh_reasons()
+        controller.reasons.refresh()
         chosen: Iterable[Job]
         if args.job_ids:
             chosen = self._named(args.job_ids)

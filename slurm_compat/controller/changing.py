@@ -151,12 +151,12 @@ def hold(
             return
         if job.hold == ADMIN_HOLD and not caller.operator:
             return
-        job = copy.copy(controller.take_back(job, change, "held"))
+        job = copy.copy(controller.handover.take_back(job, change, "held"))
         job.hold = kind
         job.priority = 0
         job.reason = "JobHeldUser" if kind == USER_HOLD else "JobHeldAdmin"
         job.description = ""
-        controller.changed(job, change, "hold", kind)
+        controller.readiness.changed(job, change, "hold", kind)
 
     return each_target(controller, caller, targets, change, act, errors.USER_ID_MISSING)
 
@@ -176,7 +176,7 @@ def release(controller: Controller, caller: Caller, targets: list[str], change: 
         job.flags = [flag for flag in job.flags if flag != SPECIAL_EXIT]
         job.reason, job.description = "None", ""
         job.priority = controller.priority(job)
-        controller.changed(job, change, "release")
+        controller.readiness.changed(job, change, "release")
 
     return each_target(controller, caller, targets, change, act, errors.USER_ID_MISSING)
 
@@ -207,7 +207,7 @@ def requeue(
         was_final = job.is_final
         job = controller.apply(job, event, change)
         if was_final:
-            controller.changed(job, change)
+            controller.readiness.changed(job, change)
 
     return each_target(controller, caller, targets, change, act)
 

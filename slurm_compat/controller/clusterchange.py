@@ -26,7 +26,7 @@ async def nodes_changed(controller: Controller, lost: list[str]) -> None:
     for job_id in list(controller.staging.inside):
         job = controller.table.jobs.get(job_id)
         if job is not None and job.staged and job.state == PENDING:
-            controller.changed(copy.copy(controller.take_back(job, change, "nodes changed")), change)
+            controller.readiness.changed(copy.copy(controller.handover.take_back(job, change, "nodes changed")), change)
     gone = set(lost)
     for job_id in list(controller.table.running):
         job = controller.table.jobs[job_id]
@@ -34,6 +34,6 @@ async def nodes_changed(controller: Controller, lost: list[str]) -> None:
             controller.apply(
                 job, Event("lost", controller.now(), reason="NODE FAILURE", text=",".join(lost), flag=True), change
             )
-    controller.reoffer(list(controller.staging.blocked))
-    controller.stale_reasons()
+    controller.handover.reoffer(list(controller.staging.blocked))
+    controller.reasons.stale()
     await controller.commit(change)

@@ -104,7 +104,7 @@ def pick(controller: Controller, leader: Job, queue: str, change: Change) -> boo
     gang = f"{leader.job_id}-{leader.attempt + 1}"
     for job in jobs:
         job.gang, job.gang_size = gang, size
-        controller.stage(job, queue, change)
+        controller.handover.stage(job, queue, change)
     return None
 
 
@@ -127,7 +127,7 @@ def follow(controller: Controller, job: Job, event: Event, change: Change) -> No
         if name == "ended":
             controller.agents.finish_or_terminate(after, change)
         elif after.state == PENDING and COMPLETING not in after.flags:
-            controller.consider(after, change)
+            controller.readiness.consider(after, change)
 
 
 def groups(controller: Controller, job: Job) -> list[dict[str, str]]:

@@ -40,7 +40,8 @@ def association(conf: ClusterConf, user_name: str, account: str) -> Association:
         chosen = [entry for entry in own if entry[1].default] or own
     if chosen:
         place, user = chosen[0]
-        return Association(user.account, associations.numbers(conf)[place], tuple(user.qos))
+        qos = associations.allowed_qos(conf, user.account, user.qos)
+        return Association(user.account, associations.numbers(conf)[place], qos)
     if enforced(conf, "associations"):
         raise SlurmError(INVALID_ACCOUNT)
     return Association(account or _only_account(own), 0, tuple(qos.name for qos in conf.qos))

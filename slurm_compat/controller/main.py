@@ -196,7 +196,7 @@ class Process:
                 log.error("%s", problem)
             engine_kept = asyncio.ensure_future(keep_engine(armada, self.state, self.cluster_file))
         log.info("ready: %s, %d jobs", self.state, len(controller.table.jobs))
-        controller.pump_soon()
+        controller.handover.pump_soon()
         await self._stop.wait()
         log.info("stopping; jobs go on")
         await server.close()

@@ -106,7 +106,7 @@ def _take_up(controller: Controller, job: Job, now: int) -> None:
             controller.staging.entered(job.job_id, job.queue)
         else:
             change = Change()
-            controller.consider(job, change)
+            controller.readiness.consider(job, change)
             if change:
                 controller.commit(change)
     if job.state == PENDING and job.deadline:
@@ -142,7 +142,7 @@ async def reconcile(controller: Controller, watch: Watch) -> None:
         if COMPLETING in after.flags:
             controller.agents.pods_over(after, change)
         elif after.state == PENDING:
-            controller.changed(after, change)
+            controller.readiness.changed(after, change)
         controller.commit(change)
 
 

@@ -187,8 +187,8 @@ async def enter(
     change.put("submissions", key, row)
     queue = _straight(controller, job)
     if queue:
-        controller.prepare(job, queue)
-        controller.entered(job, change)
+        controller.handover.prepare(job, queue)
+        controller.handover.entered(job, change)
     controller.arriving += len(jobs)
     for one in jobs:
         change.put("jobs", one.db_index, job_row(one))

@@ -109,7 +109,7 @@ def one(controller: Controller, caller: Caller, job: Job, changes: dict[str, Any
             setter(controller, caller, job, value)
     except SlurmError as trouble:
         problem = problem or trouble
-    controller.changed(job, change, "update", ",".join(changes))
+    controller.readiness.changed(job, change, "update", ",".join(changes))
     if problem is not None:
         raise problem
 
@@ -155,7 +155,7 @@ def _with_request(controller: Controller, caller: Caller, job: Job, changes: dic
     owner = controller.roles.caller(controller.people.person(job.user_id, job.group_id))
     owner = owner._replace(operator=owner.operator or caller.operator, admin=owner.admin or caller.admin)
     accepted = check(_as_is(request, job, changes), owner, controller.cluster, controller.now(), controller.usage)
-    job = copy.copy(controller.take_back(job, change, "updated"))
+    job = copy.copy(controller.handover.take_back(job, change, "updated"))
     job.request = request
     job.shape = accepted.shape if job.hold else looked_at(accepted.shape)
     job.partition = accepted.partition
@@ -280,7 +280,7 @@ def _set_throttle(controller: Controller, caller: Caller, job: Job, value: Any) 
     job.array_max_tasks = max(0, int(value))
     if job.reason == "JobArrayTaskLimit":
         job.reason = "None"
-    controller.offer_array(job.array_job_id)
+    controller.handover.offer_array(job.array_job_id)
 
 
 def top(controller: Controller, caller: Caller, targets: list[str], change: Change) -> list[list[Any]]:
@@ -307,7 +307,7 @@ def top(controller: Controller, caller: Caller, targets: list[str], change: Chan
             job = copy.copy(job)
             job.nice += job.priority - priority
             job.priority = controller.priority(job)
-            controller.changed(job, change, "top")
+            controller.readiness.changed(job, change, "top")
     return refused
 
 

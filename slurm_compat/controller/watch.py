@@ -166,7 +166,7 @@ class Watch:
         if COMPLETING in after.flags and all_over:
             controller.agents.pods_over(after, change)
         elif after.state == PENDING and not after.staged and COMPLETING not in after.flags:
-            controller.changed(after, change)
+            controller.readiness.changed(after, change)
         elif COMPLETING in after.flags:
             controller.withdraw(after, change, "sibling ended")
         controller.commit(change)

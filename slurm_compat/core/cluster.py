@@ -64,50 +64,91 @@ class PartitionConf(Conf):
     priority_class: str = ""  # Armada
 
 
-class QosConf(Conf):
+# Limits are spelled as sacctmgr spells them. A number that isn't set, or is -1, is None; TRES are texts like
+# "cpu=4,mem=8000" (mem in MiB where no unit is given), times texts like "1-00:00:00" or minutes; "" is no limit.
+
+PARENT_SHARE = 0x7FFFFFFF  # Fairshare=parent: the users below compete as if they stood in the account above
+
+
+class GroupLimits(Conf, kw_only=True):
+    """Of all jobs together: of a QOS, or of an association and what is below it."""
+
+    number: int = msgspec.field(name="ID", default=0)  # the accounting book's; no key of a file
+    grp_jobs: int | None = None
+    grp_jobs_accrue: int | None = None
+    grp_submit_jobs: int | None = None
+    grp_tres: str = msgspec.field(name="GrpTRES", default="")
+    grp_tres_mins: str = msgspec.field(name="GrpTRESMins", default="")
+    grp_tres_run_mins: str = msgspec.field(name="GrpTRESRunMins", default="")
+    grp_wall: str = ""
+    max_wall: str = ""  # of each job
+    max_tres_per_node: str = msgspec.field(name="MaxTRESPerNode", default="")
+    min_prio_threshold: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, int) and value < 0:
+                setattr(self, name, None)  # sacctmgr's way of saying that there is none
+
+
+class QosConf(GroupLimits, kw_only=True):
     name: str
     priority: int = 0
     description: str = ""
-    max_tres_per_user: str = msgspec.field(name="MaxTRESPerUser", default="")
-    max_jobs_per_user: int | None = None
-    max_submit_jobs_per_user: int | None = None
-    max_jobs_per_account: int | None = None
-    max_submit_jobs_per_account: int | None = None
     max_tres_per_job: str = msgspec.field(name="MaxTRESPerJob", default="")
-    max_wall: str = ""
-    grp_jobs: int | None = None
-    grp_submit_jobs: int | None = None
-    grp_tres: str = msgspec.field(name="GrpTRES", default="")
-    flags: str = ""
+    max_tres_per_user: str = msgspec.field(name="MaxTRESPerUser", default="")
+    max_tres_per_account: str = msgspec.field(name="MaxTRESPerAccount", default="")
+    max_tres_mins_per_job: str = msgspec.field(name="MaxTRESMinsPerJob", default="")
+    max_tres_run_mins_per_user: str = msgspec.field(name="MaxTRESRunMinsPerUser", default="")
+    max_tres_run_mins_per_account: str = msgspec.field(name="MaxTRESRunMinsPerAccount", default="")
+    min_tres_per_job: str = msgspec.field(name="MinTRESPerJob", default="")
+    max_jobs_per_user: int | None = None
+    max_jobs_per_account: int | None = None
+    max_jobs_accrue_per_user: int | None = None
+    max_jobs_accrue_per_account: int | None = None
+    max_submit_jobs_per_user: int | None = None
+    max_submit_jobs_per_account: int | None = None
+    limit_factor: float | None = None
+    usage_factor: float = 1.0
+    usage_threshold: float | None = None
+    grace_time: int = 0  # seconds
+    preempt: list[str] = []  # names of the QOS whose jobs these may preempt
+    preempt_mode: str = ""  # "": the cluster's
+    preempt_exempt_time: str = ""
+    flags: str = ""  # by comma: DenyOnLimit, OverPartQOS …
 
 
-class AccountConf(Conf):
+class AssociationLimits(GroupLimits, kw_only=True):
+    """Of an account or of a user in one. A user's Max… that isn't set is the nearest account's; root's is last."""
+
+    fairshare: int = 1  # PARENT_SHARE: "parent"
+    qos: list[str] = msgspec.field(name="QOS", default_factory=list)  # empty: the account's above, at last root's
+    default_qos: str = msgspec.field(name="DefaultQOS", default="")
+    priority: int | None = None
+    max_jobs: int | None = None  # of each user
+    max_jobs_accrue: int | None = None
+    max_submit_jobs: int | None = None
+    max_tres: str = msgspec.field(name="MaxTRES", default="")  # of each job
+    max_tres_mins: str = msgspec.field(name="MaxTRESMins", default="")  # of each job
+
+
+class AccountConf(AssociationLimits, kw_only=True):
+    """`root` is there without being told; where it is listed, its limits are the cluster's."""
+
     name: str
     parent: str = "root"
     description: str = ""
     organization: str = ""
-    fairshare: int = 1
-    max_jobs: int | None = None  # of each user in it
-    max_submit_jobs: int | None = None
-    max_tres: str = msgspec.field(name="MaxTRES", default="")  # of each job
-    max_wall: str = ""
-    grp_jobs: int | None = None  # of all together, with the accounts below
-    grp_submit_jobs: int | None = None
-    grp_tres: str = msgspec.field(name="GrpTRES", default="")
+    coordinators: list[str] = []
 
 
-class UserConf(Conf):
+class UserConf(AssociationLimits, kw_only=True):
     """One association: a user in an account."""
 
     name: str
     account: str
     default: bool = False
-    fairshare: int = 1
-    qos: list[str] = msgspec.field(name="QOS", default_factory=lambda: ["normal"])
-    max_jobs: int | None = None
-    max_submit_jobs: int | None = None
-    max_tres: str = msgspec.field(name="MaxTRES", default="")
-    max_wall: str = ""
     admin_level: str = "None"  # Operator, Administrator
 
 
@@ -179,6 +220,26 @@ class ClusterConf(Conf):
 def cluster_conf(document: Any) -> ClusterConf:
     """The checked configuration of a parsed cluster file. Raises BadValue naming the key that is wrong."""
     try:
-        return msgspec.convert(document or {}, ClusterConf, strict=False)
+        conf = msgspec.convert(_with_parent_shares(document or {}), ClusterConf, strict=False)
     except msgspec.ValidationError as problem:
         raise BadValue(str(problem)) from None
+    if any(entry.number for entries in (conf.accounts, conf.users, conf.qos) for entry in entries):
+        raise BadValue("Object contains unknown field `ID`: the controller gives the numbers")
+    return conf
+
+
+def _with_parent_shares(document: Any) -> Any:
+    """The document with the number that stands for it where Fairshare is the word "parent"."""
+    if not isinstance(document, dict):
+        return document
+    changed = dict(document)
+    for key in ("Accounts", "Users"):
+        entries = document.get(key)
+        if isinstance(entries, list):
+            changed[key] = [
+                entry | {"Fairshare": PARENT_SHARE}
+                if isinstance(entry, dict) and str(entry.get("Fairshare", "")).lower() == "parent"
+                else entry
+                for entry in entries
+            ]
+    return changed

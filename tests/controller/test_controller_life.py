@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from slurm_compat.armada.client import Away, NotYet, Refused
-from slurm_compat.controller import restoring
+from slurm_compat.controller import falldue, restoring
 from slurm_compat.controller.agents import Link
 from slurm_compat.controller.authorization import Roles
 from slurm_compat.controller.calls import Calls
@@ -400,7 +400,7 @@ def test_accounting_tells_of_jobs_with_their_steps(tmp_path):
         job = world.job(job_id)
         world.controller.conf.min_job_age = 0
         job.end_time -= 10
-        world.controller._purge(job)
+        falldue.DUE["purge"](world.controller, job)
         await world.until(lambda: job_id not in world.controller.table.jobs)
         later = await world.call("accounting", fields=["step_id", "job_state", "usage"], targets=[str(job_id)])
         return [row for chunk in chunks for row in chunk], [row for chunk in later for row in chunk]

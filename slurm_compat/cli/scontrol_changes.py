@@ -1,0 +1,97 @@
+"""scontrol update: what it is about is found among its words, wherever it stands. Words and codes as 26.05 has them."""
+
+from __future__ import annotations
+
+from slurm_compat.cli import scontrol_update as update
+from slurm_compat.cli.scontrol_daemons import setdebug
+from slurm_compat.cli.scontrol_jobs import on_jobs, targets_of
+from slurm_compat.cli.scontrol_session import Session
+from slurm_compat.core import errors, hostlist
+from slurm_compat.core.errors import BadValue, SlurmError
+
+SUBJECTS = (
+    # key that names what is updated: letters that suffice
+    ("JobId", 3), ("JobName", 4), ("StepId", 4), ("NodeName", 5), ("PartitionName", 5), ("ReservationName", 3),
+    ("SlurmctldDebug", 2),
+)  # fmt: skip
+
+
+def update_verb(session: Session, words: list[str]) -> bool:
+    if not words:
+        return session.fail("too few arguments for update keyword")
+    subject, name, rest = _subject(words)
+    updates = {
+        "JobId": _update_job, "JobName": _update_job_named, "StepId": _update_step,
+        "NodeName": _update_node, "PartitionName": _update_partition,
+    }  # fmt: skip
+    if subject in updates:
+        return updates[subject](session, name, rest)
+    if subject == "ReservationName":
+        session.ctx.error("reservations are not kept by this cluster yet; hold the jobs, or set a partition down")
+        return False
+    if subject == "SlurmctldDebug":
+        return setdebug(session, [name])
+    return session.fail(
+        "No valid entity in update command",
+        'Input line must include "NodeName", "PartitionName", "Reservation", "JobId", or "SlurmctldDebug"',
+    )
+
+
+def _subject(words: list[str]) -> tuple[str, str, list[str]]:
+    """What an update is about, its name, and the other words. JobId wins over JobName, which may be a change."""
+    for subject, least in SUBJECTS:
+        for index, word in enumerate(words):
+            key, equals, value = word.partition("=")
+            if equals and len(key) >= least and subject.lower().startswith(key.lower()):
+                return subject, value, words[:index] + words[index + 1 :]
+    return "", "", words
+
+
+def _update_job(session: Session, name: str, words: list[str]) -> bool:
+    changes = update.changes(words, update.JOB_KEYS, session.ctx.now(), update.bad_job_value)
+    if "." in name:  # a step is updated as StepId
+        return session.fail(f"{errors.TEXT[errors.INVALID_JOB_ID]} for job {name}")
+    if changes.pop("user_id", None) is not None or not changes:
+        return session.fail("No changes specified")
+    return on_jobs(session, [name], "update_job", changes=changes)
+
+
+def _update_job_named(session: Session, name: str, words: list[str]) -> bool:
+    changes = update.changes(words, update.JOB_KEYS, session.ctx.now(), update.bad_job_value)
+    targets = targets_of(session, [f"name={name}"])
+    if not targets:
+        return session.fail(f"No job with name {name} found")
+    return on_jobs(session, targets, "update_job", changes=changes)
+
+
+def _update_step(session: Session, name: str, words: list[str]) -> bool:
+    keys = [key for key in update.JOB_KEYS if key.field == "time_limit"]
+    changes = update.changes(words, keys, session.ctx.now(), update.bad_job_value)
+    if not changes:
+        return session.fail("No changes specified")
+    result = session.ctx.controller.call("update_job", targets=[name], changes=changes)
+    for _, _, text in result["errors"]:
+        session.fail(f"slurm_update error: {text}")
+    return not result["errors"]
+
+
+def _update_node(session: Session, name: str, words: list[str]) -> bool:
+    changes = update.changes(words, update.NODE_KEYS, session.ctx.now(), update.bad_node_value)
+    if changes.get("state") in ("DOWN", "DRAIN") and not changes.get("reason"):
+        return session.fail("You must specify a reason when DOWNING or DRAINING a node. Request denied")
+    try:
+        session.ctx.controller.call("update_node", names=hostlist.expand(name), changes=changes)
+    except BadValue:
+        return session.fail(f"Invalid hostlist: {name}")
+    except SlurmError as problem:
+        return session.fail(f"slurm_update error: {problem.text}")
+    return True
+
+
+def _update_partition(session: Session, name: str, words: list[str]) -> bool:
+    changes = update.changes(words, update.PARTITION_KEYS, session.ctx.now(), update.bad_partition_value)
+    try:
+        session.ctx.controller.call("update_partition", name=name, changes=changes)
+    except SlurmError as problem:
+        return session.fail(f"slurm_update error: {problem.text}")
+    return True

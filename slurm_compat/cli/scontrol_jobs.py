@@ -1,0 +1,99 @@
+"""scontrol's verbs on jobs: hold, release, requeue, suspend, resume, top, notify. Words and codes as 26.05 has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from slurm_compat.cli.controller import ControllerDown
+from slurm_compat.cli.scontrol_session import Session
+from slurm_compat.core import errors, hostlist
+from slurm_compat.core.errors import BadValue, SlurmError
+
+
+def targets_of(session: Session, words: Sequence[str]) -> list[str]:
+    """Job ids of "1 2,3" and name=NAME words."""
+    targets: list[str] = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and key.lower() in ("name", "jobname"):
+            rows = session.rows("jobs", ["job_id", "name"], user_ids=[session.ctx.uid] if session.ctx.uid else [])
+            targets += [str(row["job_id"]) for row in rows if row["name"] == value]
+        else:
+            targets += [part for part in _outside_brackets(value if equals else word) if part]
+    return targets
+
+
+def _outside_brackets(text: str) -> list[str]:
+    try:
+        return hostlist.split(text)
+    except BadValue:
+        return [text]
+
+
+def on_jobs(session: Session, words: list[str], call: str, also: str = "", **args: Any) -> bool:
+    """Make a call on jobs and word what was refused; `also`: a second line Slurm prints after each."""
+    targets = targets_of(session, words)
+    try:
+        refused = session.ctx.controller.call(call, targets=targets, **args)["errors"]
+    except ControllerDown:
+        # what Slurm's scontrol makes of no answer to these
+        refused = [(target, 0, errors.TEXT[errors.UNEXPECTED_MESSAGE]) for target in targets]
+    last = ""
+    for target, _, text in refused:
+        if target.endswith("]"):  # of an array each answer is told of, with the tasks that had it
+            session.fail(f"{target}: {text}")
+        else:
+            session.fail(f"{text} for job {target}")
+            last = text
+    if also and last:
+        session.fail(f"{also}:{last}")
+    return not refused
+
+
+def hold(session: Session, words: list[str]) -> bool:
+    return on_jobs(session, words, "hold", "slurm_suspend error", user_hold=False)
+
+
+def uhold(session: Session, words: list[str]) -> bool:
+    return on_jobs(session, words, "hold", "slurm_suspend error", user_hold=True)
+
+
+def release(session: Session, words: list[str]) -> bool:
+    return on_jobs(session, words, "release", "slurm_suspend error")
+
+
+def suspend(session: Session, words: list[str]) -> bool:
+    return on_jobs(session, words, "suspend")
+
+
+def resume(session: Session, words: list[str]) -> bool:
+    return on_jobs(session, words, "resume")
+
+
+def requeue(session: Session, words: list[str]) -> bool:
+    incomplete = [word for word in words if word.lower() == "incomplete"]
+    jobs = [word for word in words if word.lower() != "incomplete"]
+    return on_jobs(session, jobs, "requeue", incomplete=bool(incomplete))
+
+
+def requeuehold(session: Session, words: list[str]) -> bool:
+    special = [word for word in words if word.lower().startswith("state=")]
+    jobs = [word for word in words if not word.lower().startswith("state=")]
+    if special and special[0].partition("=")[2].lower() not in ("specialexit", "se"):
+        return session.fail(f"Invalid state specified: {special[0]}")
+    return on_jobs(session, jobs, "requeue", hold=True, special_exit=bool(special))
+
+
+def top(session: Session, words: list[str]) -> bool:
+    return on_jobs(session, words, "update_job", changes={"top": True})
+
+
+def notify(session: Session, words: list[str]) -> bool:
+    try:
+        result = session.ctx.controller.call("update_job", targets=[words[0]], changes={"notify": " ".join(words[1:])})
+    except SlurmError as problem:
+        return session.fail(f"job notify failure: {problem.text}")
+    for _, _, text in result["errors"]:
+        session.fail(f"job notify failure: {text}")
+    return not result["errors"]

@@ -1,0 +1,136 @@
+"""scontrol show, of what the controller keeps a list of: jobs, steps, nodes, partitions, licences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slurm_compat.cli import scontrol_show as show
+from slurm_compat.cli.scontrol_session import Session
+from slurm_compat.core import hostlist, jobid, taskids
+from slurm_compat.core.errors import BadValue, SlurmError
+
+ANY_TASK = 1 << 32  # no task's id is above it
+
+
+def show_job(session: Session, words: list[str]) -> bool:
+    job_ids: list[int] = []
+    task: jobid.JobExpression | None = None
+    if words:
+        try:
+            task = jobid.parse(words[0])
+            if task.tasks and task.task is None:
+                raise BadValue(words[0])  # of tasks one is shown, or all with their array
+        except BadValue:
+            return session.fail("scontrol_print_job error: Invalid job id specified")
+        job_ids = [task.job_id]
+    try:
+        rows = session.rows("jobs", show.JOB_NEEDS, job_ids=job_ids)
+    except SlurmError as problem:
+        return session.fail(f"slurm_load_jobs error: {problem.text}")
+    if task is not None and task.tasks:
+        rows = [row for row in rows if _of_task(row, task)]
+        if not rows:
+            return session.fail(f"Job {words[0]} not found")
+    for row in rows:
+        session.ctx.stdout.write(
+            show.record(show.job_lines(row, session.time_format, bool(session.details)), session.one_line)
+        )
+    if not rows:
+        session.ctx.out("No jobs in the system")
+    return True
+
+
+def _of_task(row: dict[str, Any], wanted: jobid.JobExpression) -> bool:
+    """Whether this row is the task's; of an array's record the task alone is left in it."""
+    task = wanted.task
+    assert task is not None
+    if row["array_task_id"] is not None or not row["array_task_string"]:
+        return bool(row["array_task_id"] == task)
+    waiting = taskids.parse(row["array_task_string"], ANY_TASK).ranges
+    row["array_task_string"] = str(task)
+    row["one_task"] = True
+    return taskids.contains(waiting, task)
+
+
+def show_step(session: Session, words: list[str]) -> bool:
+    job_ids: list[int] = []
+    step_id = ""
+    if words:
+        job, _, step_id = words[0].partition(".")
+        try:
+            job_ids = [jobid.parse(job).job_id]
+        except BadValue:
+            return session.fail(f"scontrol: error: Invalid job id {words[0]}")
+    try:
+        rows = session.rows("steps", show.STEP_NEEDS, job_ids=job_ids)
+    except SlurmError as problem:
+        failure = f"scontrol_print_step: slurm_get_job_steps({words[0] if words else '(null)'}) failed: {problem.text}"
+        return session.fail(f"scontrol: error: {failure}")
+    rows = [row for row in rows if not step_id or row["step_id"] == step_id]
+    for row in rows:
+        session.ctx.stdout.write(show.record(show.step_lines(row, session.time_format), session.one_line))
+    if not rows:
+        if words:
+            session.ctx.out(f"Job step {words[0]} not found")
+            return False
+        session.ctx.out("No job steps in the system")
+    return True
+
+
+def show_node(session: Session, words: list[str]) -> bool:
+    if words:
+        try:
+            wanted = hostlist.expand(words[0])
+        except BadValue:
+            return session.fail(f"Invalid hostlist: {words[0]}")
+    else:
+        wanted = []
+    rows = {row["name"]: row for row in session.rows("nodes", show.NODE_NEEDS)}
+    good = True
+    for name in wanted or rows:
+        row = rows.get(name)
+        if row is None:
+            session.ctx.out(f"Node {name} not found")
+            good = False
+            continue
+        lines = show.node_lines(row, session.time_format, bool(session.details))
+        session.ctx.stdout.write(show.record(lines, session.one_line))
+    if not rows:
+        session.ctx.out("No nodes in the system")
+    return good
+
+
+def show_partition(session: Session, words: list[str]) -> bool:
+    rows = session.rows("partitions", show.PARTITION_NEEDS)
+    wanted = [row for row in rows if not words or row["name"] == words[0]]
+    for row in wanted:
+        if not row["hidden"] or session.all or words:
+            session.ctx.stdout.write(show.record(show.partition_lines(row, session.time_format), session.one_line))
+    if words and not wanted:
+        session.ctx.out(f"Partition {words[0]} not found")
+        return False
+    if not rows:
+        session.ctx.out("No partitions in the system")
+    return True
+
+
+def show_reservation(session: Session, words: list[str]) -> bool:
+    rows = session.rows("reservations", ["name"])
+    if words and words[0] not in (row["name"] for row in rows):
+        session.ctx.out(f"Reservation {words[0]} not found")
+        return False
+    session.ctx.out("No reservations in the system")
+    return True
+
+
+def show_license(session: Session, words: list[str]) -> bool:
+    rows = session.rows("licenses", show.LICENSE_NEEDS)
+    wanted = [row for row in rows if not words or row["name"] == words[0]]
+    for row in wanted:
+        session.ctx.stdout.write(show.license_text(row, session.one_line))
+    if not wanted:
+        if words:
+            session.ctx.error(f'query "{words[0]}" matched zero licenses.')
+            return False
+        session.ctx.out("No licenses configured in Slurm.")
+    return True

@@ -1,0 +1,71 @@
+"""One run of scontrol: what its verbs are given, and what a verb is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from slurm_compat.cli.context import Context
+from slurm_compat.core.errors import CommandError, SlurmError
+
+LOAD_ERRORS = {
+    "nodes": "slurm_load_node error: ",
+    "partitions": "slurm_load_partitions error: ",
+    "reservations": "slurm_load_reservations error: ",
+    "licenses": "slurm_load_licenses error: ",
+}
+
+
+@dataclass
+class Session:
+    """One run of scontrol: where it prints, and what its options and option verbs have set."""
+
+    ctx: Context
+    one_line: bool = False
+    details: int = 0
+    all: bool = False
+    quiet: bool = False
+    over: bool = False  # exit or quit was said
+
+    @property
+    def time_format(self) -> str:
+        return self.ctx.env.get("SLURM_TIME_FORMAT", "standard")
+
+    def rows(self, call: str, fields: list[str], **args: Any) -> list[dict[str, Any]]:
+        """Rows of a list; a refusal of those in LOAD_ERRORS ends the command in Slurm's words for that list."""
+        try:
+            return [dict(zip(fields, row, strict=True)) for row in self.ctx.controller.rows(call, fields, **args)]
+        except SlurmError as problem:
+            if call in LOAD_ERRORS:
+                raise CommandError(f"{LOAD_ERRORS[call]}{problem.text}") from None
+            raise
+
+    def fail(self, *lines: str) -> bool:
+        for line in lines:
+            self.ctx.err(line)
+        return False
+
+
+class Verb(NamedTuple):
+    least: int  # letters that suffice
+    fewest: int  # words after it
+    most: int | None
+    do: Callable[[Session, list[str]], bool]
+
+
+def refused(what: str, instead: str) -> Callable[[Session, list[str]], bool]:
+    def refuse(session: Session, words: list[str]) -> bool:
+        session.ctx.error(f"{what} is not supported here; {instead}")
+        return False
+
+    return refuse
+
+
+def option_verb(**changes: Any) -> Callable[[Session, list[str]], bool]:
+    def change(session: Session, words: list[str]) -> bool:
+        for name, value in changes.items():
+            setattr(session, name, value)
+        return True
+
+    return change
