@@ -37,6 +37,7 @@ demo: install
 
 # many tests run real processes: what failed while two of them shared the machine must pass, or fail again, by itself
 test: $(VENV)/.ready
+	@$(BIN)/python tools/postgresql.py --install
 	$(BIN)/python -m pytest -n 2 --dist worksteal || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
 docs: $(VENV)/.ready

@@ -29,6 +29,10 @@ ONLY_IN = {
     "armada_client": {"armada/", "engine/"},  # the generated messages; the stubs that dial need grpc
     "sqlalchemy": {"store/"},
     "click": {"operator.py"},
+    "cryptography": {"controller/tls.py"},
+    "jwt": {"controller/tokens.py"},
+    "kubernetes": {"armada/kubernetes.py"},
+    "prometheus_client": {"armada/prometheus.py", "controller/metrics.py", "controller/metricshttp.py"},
 }
 STDLIB_ONLY_CORE = {"hostlist", "signals", "patterns", "stepio", "errors", "multiprog", "cpulist", "rawbytes"}
 

@@ -20,13 +20,15 @@ from tabulate import tabulate
 from throwaway import environment
 
 HERE = Path(__file__).parent
+STEPS = "steps_figures.py"
 HEAD = """# Figures
 
-Made by `make bench` on {date}, {cores} cores: the real Slurm 26.05.5's commands, then ours, by the same script
-(`tools/figures.py`), each alone on the machine. A latency is the median wall time of the whole process, started from
-Python. "Cold" is without the warm host, beside the real command as it is: the one place where we are slower, met by the
-first command of a user and after half an hour without one. "Times better" above 1: faster, or more in the same time, by
-that factor. The real controller's memory counts what its earlier jobs of the same run left, as ours does.
+Made by `make bench` on {date}, {cores} cores: the real Slurm 26.05.5's commands, then ours, by the same scripts
+(`tools/figures.py`, `tools/steps_figures.py`), each alone on the machine. A latency is the median wall time of the
+whole process, started from Python. "Cold" is without the warm host, beside the real command as it is: the one place
+where we are slower, met by the first command of a user and after half an hour without one. "Times better" above 1:
+faster, or more in the same time, by that factor. The real controller's memory counts what its earlier jobs of the same
+run left, as ours does.
 
 """
 Figures = dict[str, tuple[float, str]]
@@ -37,7 +39,8 @@ def ours(cluster: str, options: list[str]) -> Figures:
         pid = Path(env["SLURM_COMPAT_STATE"], "run", "controller.pid").read_text().split()[0]
         argv = [sys.executable, str(HERE / "figures.py"), "--pid", pid, "--cold", *options]
         done = subprocess.run(argv, env=env, stdout=subprocess.PIPE, check=True)
-    figures: Figures = json.loads(done.stdout)
+        steps = subprocess.run([sys.executable, str(HERE / STEPS)], env=env, stdout=subprocess.PIPE, check=True)
+    figures: Figures = json.loads(done.stdout) | json.loads(steps.stdout)
     return figures
 
 
@@ -48,13 +51,18 @@ def theirs(oracle: Path, options: list[str]) -> Figures:
     try:
         script = shutil.copy(HERE / "figures.py", folder)
         words = " ".join(options)
-        inside = f'python3 {script} --pid $(cut -d" " -f1 $ORACLE_DIR/run/slurmctld.pidrec) {words}'
+        steps = shutil.copy(HERE / STEPS, folder)
+        inside = (
+            f"python3 {steps} && echo && "
+            f'python3 {script} --pid $(cut -d" " -f1 $ORACLE_DIR/run/slurmctld.pidrec) {words}'
+        )
         argv = [str(oracle / "world"), "./private", "sh", "-c", inside]
         done = subprocess.run(argv, cwd=oracle, stdout=subprocess.PIPE, check=True)
     finally:
         shutil.rmtree(folder)
     # sinfo's table, which the oracle prints as it comes up, stands before it
-    figures: Figures = json.loads(done.stdout[done.stdout.rindex(b"{") :])
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{")]
+    figures: Figures = {name: value for one in reversed(found) for name, value in one.items()}
     return figures
 
 
@@ -81,8 +89,11 @@ def main() -> int:
     parser.add_argument("--jobs", default="10000")
     parser.add_argument("--tiny", default="500")
     parser.add_argument("--reps", default="40")
+    parser.add_argument("--chain", default="1000")
+    parser.add_argument("--waiting", default="10000")
     args = parser.parse_args()
     options = ["--jobs", args.jobs, "--tiny", args.tiny, "--reps", args.reps]
+    options += ["--chain", args.chain, "--waiting", args.waiting]
     them: Figures = {}
     if not args.only_ours and os.getuid() == 0 and (args.oracle / "world").exists():
         them = theirs(args.oracle.resolve(), options)

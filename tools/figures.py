@@ -58,7 +58,7 @@ def drain(limit: float = 300) -> None:
         time.sleep(0.05)
 
 
-def fill(count: int, clients: int) -> float:
+def fill(count: int, clients: int, argv: list[str] = HELD) -> float:
     """Submissions a second of `clients` at once, `count` in all."""
     left = iter(range(count))
     lock = threading.Lock()
@@ -68,7 +68,7 @@ def fill(count: int, clients: int) -> float:
             with lock:
                 if next(left, None) is None:
                     return
-            run(HELD)
+            run(argv)
 
     began = time.perf_counter()
     threads = [threading.Thread(target=work) for _ in range(clients)]
@@ -136,16 +136,8 @@ def pipelines(array: int, chain: int, waiting: int) -> None:
     for _ in range(chain - 1):
         last = output(["sbatch", "--parsable", "-d", f"afterok:{last}", *TRIVIAL[2:]]).strip()
     drain(600)
-    note(f"chain of {chain} jobs (afterok)", chain / (time.perf_counter() - began), "jobs/s")
-    first = output(["sbatch", "--parsable", *HELD[2:]]).strip()
-    began = time.perf_counter()
-    for _ in range(waiting):
-        run(["sbatch", "-Q", "-d", f"afterany:{first}", *TRIVIAL[2:]])
-    note(f"sbatch of {waiting} jobs that wait for one", waiting / (time.perf_counter() - began), "per s")
-    began = time.perf_counter()
-    run(["scancel", first])
-    drain(600)
-    note(f"those {waiting}, from its end to theirs", waiting / (time.perf_counter() - began), "jobs/s")
+    note(f"chain of {chain:,} jobs (afterok)", chain / (time.perf_counter() - began), "jobs/s")
+    fan(waiting)
     if "4000001" in output(["scontrol", "show", "config"]):
         held = ["sbatch", "-Q", "-H", "-J", "fig", "-o", "/dev/null", "-a", "1-1000000", "--wrap", "true"]
         note("sbatch of an array of 1,000,000 tasks", run(held) * 1000, "ms")
@@ -154,14 +146,37 @@ def pipelines(array: int, chain: int, waiting: int) -> None:
         drain()
 
 
+def fan(waiting: int) -> None:
+    """Many jobs that wait for one. It fails, so that none of them can run: what is measured is how they are judged."""
+    first = output(["sbatch", "--parsable", *HELD[2:]]).strip()
+    note(f"sbatch of {waiting:,} jobs that wait for one", fill(waiting, 8, dependent(first)), "per s")
+    latency(f"squeue of those {waiting:,}", ["squeue"], 3)
+    began = time.perf_counter()
+    run(["scancel", first])
+    end = time.monotonic() + 300
+    while output(["squeue", "-h", "-t", "PD", "-o", "%r"]).split().count("DependencyNeverSatisfied") < waiting:
+        if time.monotonic() > end:
+            sys.exit("the jobs that wait were not judged")
+        time.sleep(0.05)
+    note(f"those {waiting:,}, from its end until all are judged", time.perf_counter() - began, "s")
+    began = time.perf_counter()
+    run(["scancel", "-n", "fig"])
+    drain(600)
+    note(f"scancel of those {waiting:,}", time.perf_counter() - began, "s")
+
+
+def dependent(on: str) -> list[str]:
+    return ["sbatch", "-Q", "-d", f"afterok:{on}", *TRIVIAL[2:]]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=10000)
     parser.add_argument("--tiny", type=int, default=500)
     parser.add_argument("--reps", type=int, default=40)
     parser.add_argument("--tasks", type=int, default=1000)
-    parser.add_argument("--chain", type=int, default=20)
-    parser.add_argument("--waiting", type=int, default=300)
+    parser.add_argument("--chain", type=int, default=1000)
+    parser.add_argument("--waiting", type=int, default=10000)
     parser.add_argument("--pid", type=int, required=True, help="the controller's")
     parser.add_argument("--cold", action="store_true", help="without the warm host too")
     args = parser.parse_args()

@@ -16,11 +16,13 @@ from slurm_compat.core.cluster import ClusterConf
 from slurm_compat.core.model import UNLIMITED, JobRequest
 from slurm_compat.translators import constraints
 from slurm_compat.translators.shapes import Member, Room, Shape
+from slurm_compat.translators.volumes import volumes
 
 HOSTNAME = "kubernetes.io/hostname"
 PARTITION = "slurm-compat/partition-{}"
 FEATURE = "slurm-compat/feature-{}"
 GPU_TYPE = "slurm-compat/gpu-type"
+RESERVATION_TAINT = "armadaproject.io/reservation"  # an administrator's, on nodes that others are to keep off
 GPU = "nvidia.com/gpu"
 OTHER_GRES = "slurm-compat/{}"
 GANG_ID = "armadaproject.io/gangId"
@@ -63,6 +65,10 @@ class JobView(Protocol):
     @property
     def time_limit(self) -> int: ...
     @property
+    def barred(self) -> list[str]:
+        """Nodes that reservations keep it from."""
+
+    @property
     def request(self) -> JobRequest: ...
     @property
     def shape(self) -> Shape: ...
@@ -101,6 +107,9 @@ class Settings(Protocol):
     def conf(self) -> ClusterConf: ...
     @property
     def cluster(self) -> Inventory: ...
+    @property
+    def authority(self) -> str:
+        """A certificate, by which agents know a controller that they reach over TCP."""
 
 
 def job_items(job: JobView, settings: Settings) -> list[dict[str, Any]]:
@@ -126,6 +135,11 @@ def _item(job: JobView, settings: Settings, rank: int, member: Member, hosts: Se
 def armada_priority(priority: int) -> float:
     """Slurm's high goes first, Armada's low."""
     return float(LOWEST_PRIORITY - min(max(priority, 0), LOWEST_PRIORITY))
+
+
+def slurm_priority(priority: float) -> int:
+    """Back from `armada_priority`."""
+    return LOWEST_PRIORITY - int(priority)
 
 
 def client_id(cluster: str, job_id: int, attempt: int, rank: int) -> str:
@@ -174,15 +188,27 @@ def _pod(job: JobView, settings: Settings, rank: int, member: Member, hosts: Seq
                 "name": "agent",
                 "image": conf.armada.image,
                 "command": ["python3", "-m", "slurm_compat.agent"],
-                "env": _environment(job, conf, rank),
+                "env": _environment(job, settings, rank),
                 "resources": {"requests": amounts, "limits": amounts},
             }
         ],
     }
+    if conf.armada.address:  # the embedded engine's pods have this machine's files, and its root where it is root
+        folders, mounts = volumes(conf.armada)
+        if folders:
+            pod["volumes"] = folders
+            pod["containers"][0]["volumeMounts"] = mounts
+        if conf.armada.run_as_root:
+            pod["securityContext"] = {"runAsUser": 0}  # the agent becomes the job's user
     first = settings.cluster.partition(job.partition.split(",")[0])
     if first.priority_class:
         pod["priorityClassName"] = first.priority_class
     terms = selector_terms(job, settings, member, hosts)
+    if conf.armada.address and job.request.reservation:
+        pod["tolerations"] = [
+            {"key": RESERVATION_TAINT, "operator": "Equal", "value": name, "effect": "NoSchedule"}
+            for name in job.request.reservation.split(",")
+        ]
     if terms != [[]]:
         pod["affinity"] = {
             "nodeAffinity": {
@@ -211,7 +237,8 @@ def deadline(time_limit: int, conf: ClusterConf) -> int:
     return min((time_limit + conf.over_time_limit) * 60 + conf.kill_wait + BACKSTOP, NO_DEADLINE)
 
 
-def _environment(job: JobView, conf: ClusterConf, rank: int) -> list[dict[str, Any]]:
+def _environment(job: JobView, settings: Settings, rank: int) -> list[dict[str, Any]]:
+    conf = settings.conf
     address = conf.armada.controller_address or f"unix:{conf.state_save_location}/run/controller.sock"
     values = {
         "SLURM_COMPAT_CONTROLLER": address,
@@ -220,6 +247,8 @@ def _environment(job: JobView, conf: ClusterConf, rank: int) -> list[dict[str, A
         "SLURM_COMPAT_RANK": str(rank),
         "SLURM_COMPAT_TOKEN": job.token,
     }
+    if conf.armada.controller_address:
+        values["SLURM_COMPAT_AUTHORITY"] = settings.authority
     places = {"SLURM_COMPAT_NODE": "spec.nodeName", "SLURM_COMPAT_POD_IP": "status.podIP"}
     return [{"name": name, "value": value} for name, value in values.items()] + [
         {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in places.items()
@@ -231,7 +260,8 @@ Term = list[dict[str, Any]]
 
 def selector_terms(job: JobView, settings: Settings, member: Member, hosts: Sequence[str] = ()) -> list[Term]:
     """Node selector terms, of which one must hold: the job's partitions times the sets of features it can do with."""
-    common = _host_expressions(job.request, settings.cluster.closed_nodes(), member, hosts)
+    common = _host_expressions(job.request, [*settings.cluster.closed_nodes(), *job.barred], member, hosts)
+    common = _kept_in(job, settings, common)
     if member.gpu_type:
         common.append(_in(GPU_TYPE, [member.gpu_type]))
     terms = []
@@ -246,6 +276,18 @@ def selector_terms(job: JobView, settings: Settings, member: Member, hosts: Sequ
         for features in constraints.read(member.constraint):
             terms.append(partition + [_in(FEATURE.format(word), ["true"]) for word in sorted(features)] + common)
     return terms
+
+
+def _kept_in(job: JobView, settings: Settings, common: Term) -> Term:
+    """The nodes of a reservation by name, where that is shorter than all the others."""
+    parts = [settings.cluster.partition(name) for name in job.partition.split(",")]
+    inside = [name for part in parts for name in part.node_names if name not in set(job.barred)]
+    if not job.request.reservation or job.request.required_nodes or len(inside) >= len(job.barred):
+        return common
+    if any(term["operator"] == "In" for term in common):
+        return common
+    closed = set(settings.cluster.closed_nodes()) | set(hostlist.expand(job.request.excluded_nodes))
+    return [_in(HOSTNAME, [name for name in dict.fromkeys(inside) if name not in closed])]
 
 
 def _host_expressions(request: JobRequest, closed: Iterable[str], member: Member, hosts: Sequence[str]) -> Term:
@@ -283,7 +325,7 @@ def _own_hosts(job: JobView, settings: Settings) -> list[list[str]]:
     """
     members = job.shape.members
     sets: list[list[str]] = [[] for _ in members]
-    excluded = set(hostlist.expand(job.request.excluded_nodes))
+    excluded = {*hostlist.expand(job.request.excluded_nodes), *job.barred}
     pinned = {member.node for member in members if member.node}
     for rank, member in enumerate(members):
         if member.node:

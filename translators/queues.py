@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from slurm_compat.core.cluster import ClusterConf
+from slurm_compat.core.cluster import PARENT_SHARE, ClusterConf
 from slurm_compat.core.errors import BadValue
 
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9._-]+")
@@ -46,7 +46,14 @@ def queue_name(template: str, job: Booked) -> str:
     return _NOT_ALLOWED.sub("-", _FIELD.sub(word, template)).strip("-") or "slurm"
 
 
+def queue_of_account(template: str, account: str) -> str:
+    """The queue that all jobs of an account go to, "" where more than the account decides."""
+    if set(_FIELD.findall(template)) != {"account"}:
+        return ""
+    return _NOT_ALLOWED.sub("-", template.replace("{account}", account)).strip("-")
+
+
 def priority_factor(conf: ClusterConf, account: str) -> float:
     """Armada's weight of a queue is 1 / factor: an account with twice the shares has half the factor."""
-    shares = {entry.name: max(entry.fairshare, 1) for entry in conf.accounts}
+    shares = {entry.name: max(entry.fairshare, 1) for entry in conf.accounts if entry.fairshare != PARENT_SHARE}
     return max(shares.values(), default=1) / shares.get(account, 1) if shares else 1.0

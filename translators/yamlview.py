@@ -40,11 +40,13 @@ class _Job(NamedTuple):
     priority: int = 1
     gang: str = ""
     gang_size: int = 0
+    barred: list[str] = []  # noqa: RUF012  # never changed
 
 
 class _Settings(NamedTuple):
     conf: Any
     cluster: Any
+    authority: str = ""
 
 
 # JobSubmitRequestItem's fields in the spelling of the YAML file
@@ -53,6 +55,17 @@ _SPELLING = {
     "external_job_uri": "externalJobUri",
     "pod_specs": "podSpecs",
 }
+
+
+def _inlined(item: dict[str, Any]) -> dict[str, Any]:
+    """Kubernetes' own YAML has a volume's source beside its name."""
+    pods = [
+        pod | {"volumes": [{"name": each["name"], **each["volumeSource"]} for each in pod["volumes"]]}
+        if "volumes" in pod
+        else pod
+        for pod in item["pod_specs"]
+    ]
+    return item | {"pod_specs": pods}
 
 
 def translate(
@@ -78,7 +91,10 @@ def translate(
     document = {
         "queue": queue_name(cluster.conf.armada.queue, job),
         "jobSetId": f"slurm-{cluster.conf.cluster_name}",
-        "jobs": [{_SPELLING.get(key, key): value for key, value in item.items()} for item in job_items(job, settings)],
+        "jobs": [
+            {_SPELLING.get(key, key): value for key, value in _inlined(item).items()}
+            for item in job_items(job, settings)
+        ],
     }
     return kept(job) + str(yaml.dump(document, Dumper=_Plain, sort_keys=False, default_flow_style=False, width=120))
 

@@ -8,9 +8,11 @@ themselves. See launcher/child.py for what is spoken.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import socket
 import tempfile
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,6 +36,22 @@ def preload() -> None:
         from slurm_compat.launcher import host
 
         host.preload()
+
+
+def remote(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables by which the job's commands reach a controller on another machine; none where it is on this one.
+
+    Their word is made from the agent's token (as controller/tokens.py makes it) and does not give that away.
+    """
+    address = environ["SLURM_COMPAT_CONTROLLER"]
+    if address.startswith("unix:"):
+        return {}
+    word = hashlib.sha256(b"commands " + environ["SLURM_COMPAT_TOKEN"].encode()).hexdigest()
+    return {
+        "SLURM_COMPAT_CONTROLLER": address,
+        "SLURM_COMPAT_AUTHORITY": environ.get("SLURM_COMPAT_AUTHORITY", ""),
+        "SLURM_COMPAT_WORD": f"{environ['SLURM_COMPAT_JOB_ID']}:{word}",
+    }
 
 
 class CommandHost:

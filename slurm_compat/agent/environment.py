@@ -20,6 +20,8 @@ BATCH_STEP = -5  # what SLURM_STEP_ID is in a batch script
 # Read from the submitted environment and then taken out of it, so that jobs don't hand them on.
 CONSUMED = ("SLURM_UMASK", "SLURM_GPUS_ON_NODE", "SLURM_JOB_GPUS")
 TASKS_KEEP = ("SLURM_UMASK", "SLURM_JOB_GPUS")  # a step's tasks find these of the job's own
+# how the job's commands reach a controller on another machine, and what they show it; a token is its submitter's alone
+REMOTE = ("SLURM_COMPAT_CONTROLLER", "SLURM_COMPAT_AUTHORITY", "SLURM_COMPAT_WORD", "SLURM_JWT")
 COMMAND_HOST = "_SLURM_COMPAT_HOST"  # names the socket at which launchers find this job's agent; commands.py
 GPU_LISTS = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK", "GPU_DEVICE_ORDINAL")
 
@@ -128,7 +130,9 @@ def task_environment(
 
 def _with_commands(env: dict[str, str], launch: Launch) -> dict[str, str]:
     """The environment with this node's own command host, and never that of the job it was submitted from."""
-    env.pop(COMMAND_HOST, None)
+    for name in (COMMAND_HOST, *REMOTE):
+        env.pop(name, None)
+    env.update(launch["config"].get("remote") or {})
     if host := launch["config"].get("command_host"):
         env[COMMAND_HOST] = host
     return env

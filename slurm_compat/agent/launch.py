@@ -6,7 +6,7 @@ import fcntl
 import os
 import signal
 import termios
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,6 +92,7 @@ class Program:
     cpus: frozenset[int] | None = None  # affinity; None: as we have it
     extra: int = -1  # one more descriptor it gets, as number `extra_as`; -1: none
     extra_as: int = -1
+    before: Callable[[], list[str]] | None = None  # called in the child once it is bound; lines for its error stream
     terminal: bool = False  # stdin is a terminal and becomes the controlling one of a new session
 
 
@@ -139,6 +140,9 @@ def _become(program: Program, user: User, soft_limits: limits.Changes) -> int:
             limits.set_resident(program.memory_mib)
         if program.cpus:
             os.sched_setaffinity(0, program.cpus)
+        if program.before:
+            for text in program.before():
+                os.write(2, f"{text}\n".encode())
         user.become()
         enter(program.cwd, 2)
         os.umask(program.umask)

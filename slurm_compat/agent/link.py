@@ -7,14 +7,18 @@ caller's selector says when the socket is ready.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import socket
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slurm_compat.core import rawbytes
+
+if TYPE_CHECKING:
+    from slurm_compat.agent.tls import Tls
 
 LENGTH = struct.Struct(">I")
 STRAY = rb"\udc"  # begins, in JSON, the escape of a byte that is no UTF-8
@@ -104,8 +108,10 @@ def _connect_unix(sock: socket.socket, path: str) -> None:
 class Link:
     """One agent's link. `hello` is the arguments of its call `agent`."""
 
-    def __init__(self, address: str, hello: Message) -> None:
+    def __init__(self, address: str, hello: Message, authority: str = "") -> None:
         self._address = address
+        self._authority = authority  # of a controller that is dialled with TLS
+        self._tls: Tls | None = None
         self._hello = hello
         self._reader = FrameReader()
         self._out = bytearray()
@@ -132,9 +138,19 @@ class Link:
             self._later(now)
             return
         self._reader = FrameReader()
-        self._out = bytearray(frame({"call": "agent", "args": self._hello}))
+        self._out = bytearray()
+        self._tls = None
+        if self._authority:
+            from slurm_compat.agent.tls import Tls, host_of  # only pods on other machines have use for it
+
+            try:
+                self._tls = Tls(self._authority, host_of(self._address))
+            except (OSError, ValueError):
+                self.lose(now)
+                return
+        self._put(frame({"call": "agent", "args": self._hello}))
         for message in self._unacknowledged.values():
-            self._out += frame(message)
+            self._put(frame(message))
         self.write(now)
 
     def report(self, name: str, **fields: Any) -> None:
@@ -150,7 +166,23 @@ class Link:
 
     def _queue(self, message: Message) -> None:
         if self.sock is not None:
-            self._out += frame(message)
+            self._put(frame(message))
+
+    def _put(self, data: bytes) -> None:
+        if self._tls is None:
+            self._out += data
+        else:
+            with contextlib.suppress(OSError):  # the connection is dead: its end is about to be read
+                self._tls.send(data)
+            self._out += self._tls.outgoing()
+
+    def _clear(self, data: bytes) -> bytes:
+        """What came, as it was meant; what TLS itself has to answer is sent."""
+        if self._tls is None:
+            return data
+        found = self._tls.received(data)
+        self._out += self._tls.outgoing()
+        return found
 
     def write(self, now: float) -> None:
         """Send what the socket takes."""
@@ -171,7 +203,7 @@ class Link:
         messages: list[Message] = []
         try:
             while data := self.sock.recv(1 << 18):
-                messages += self._reader.feed(data)
+                messages += self._reader.feed(self._clear(data))
                 if len(data) < 1 << 18:
                     break
             else:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from slurm_compat.agent import commands, launch, processes, receive, steps, usage
 from slurm_compat.agent.batch import Batch
-from slurm_compat.agent.environment import UNLIMITED
 from slurm_compat.agent.link import Link
 from slurm_compat.agent.loop import READ, WRITE, Loop, OnExit
 from slurm_compat.agent.processes import BATCH, Processes
@@ -49,7 +48,7 @@ class Agent:
         self.batch: Batch | None = None
         self.commands: commands.CommandHost | None = None
         self.ending_reason = ""  # why the job is being ended, "" while it is not
-        self.link = Link(environ["SLURM_COMPAT_CONTROLLER"], _hello(environ))
+        self.link = Link(environ["SLURM_COMPAT_CONTROLLER"], _hello(environ), environ.get("SLURM_COMPAT_AUTHORITY", ""))
         self.loop = Loop(self._reaped, self._stop)
         self._link_fd = -1
         self._limit_timers: list[int] = []
@@ -138,11 +137,13 @@ class Agent:
 
     def _launch(self, message: Message) -> None:
         """Start. The controller may say it again after a reconnect: one start is enough."""
-        if self.packet:
+        if self.packet:  # again, after the link was lost: what was changed meanwhile
+            if int(message.get("end_time") or 0) != self._end_time:
+                self._update(message)
             return
         self.packet = message
-        unlimited = message["job"].get("time_limit", UNLIMITED) == UNLIMITED
-        self._set_end(0 if unlimited else int(message.get("end_time") or 0))
+        self.node = message["nodes"][message["rank"]]["name"]  # Kubernetes may have another name for it
+        self._set_end(int(message.get("end_time") or 0))
         try:
             self.user = launch.User.of(message["user"])
         except launch.Refused as problem:
@@ -159,6 +160,10 @@ class Agent:
 
     def _serve_commands(self) -> None:
         """The job's own sbatch, srun, squeue … are forked from here from now on."""
+        # steps reach an srun that can't be reached through the controller
+        self.packet["config"]["relay_address"] = self.environ["SLURM_COMPAT_CONTROLLER"]
+        self.packet["config"]["relay_authority"] = self.environ.get("SLURM_COMPAT_AUTHORITY", "")
+        self.packet["config"]["remote"] = commands.remote(self.environ)
         self.commands = commands.CommandHost(self.user, self.environ.get("SLURM_COMPAT_SPOOL"))
         if self.commands.path:
             self.packet["config"]["command_host"] = self.commands.path
@@ -218,6 +223,7 @@ class Agent:
     def _receive_file(self, message: Message) -> None:
         """sbcast sends a file. Its user's tasks may use it: it is none of their steps' processes."""
         if self.packet and not self.ending_reason:
+            message = message | {"config": self.packet["config"]}
             self.on_exit(receive.start(message, self.node, self.user), commands.OWNER, lambda status, rusage: None)
 
     def _signal(self, message: Message) -> None:
@@ -392,6 +398,11 @@ class Agent:
 
         check()
 
+    def _notify(self, message: Message) -> None:
+        """scontrol notify: a line in the batch script's error file."""
+        if self.batch is not None and self.batch.running:
+            self.batch.say(str(message["text"]))
+
     def _leave(self) -> None:
         self._done = True
 
@@ -427,6 +438,7 @@ HANDLERS: dict[str, Callable[[Agent, Message], None]] = {
     "receive_file": Agent._receive_file,
     "signal": Agent._signal,
     "terminate": Agent._terminate,
+    "notify": Agent._notify,
     "suspend": Agent._suspend,
     "resume": Agent._resume,
     "update": Agent._update,

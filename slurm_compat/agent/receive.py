@@ -19,7 +19,9 @@ from typing import Any
 
 from slurm_compat.agent.launch import User
 from slurm_compat.agent.link import dial
+from slurm_compat.agent.relay import Patient, dialler
 from slurm_compat.core import stepio
+from slurm_compat.core.relayline import PREFIX
 
 PATIENCE = 60.0  # seconds without a byte until sbcast counts as gone
 WHILE_WRITTEN = 0o700  # nobody else looks at half a file
@@ -51,10 +53,12 @@ def start(message: Message, node: str, user: User) -> int:
 
 def take(message: Message, node: str) -> int:
     """Connect and write; the errno it ended with, 0 for a file that is there."""
-    sock = connected(message["addresses"])
+    sock: socket.socket | Patient | None = connected(message["addresses"])
+    if sock is None:
+        sock = relayed(message)
     if sock is None:
         return errno.ENOTCONN
-    with sock:
+    with contextlib.closing(sock):
         hello = {"secret": message["secret"], "node": node, "node_rank": message["ranks"][node]}
         sock.sendall(stepio.message(stepio.HELLO, hello | {"version": stepio.VERSION}))
         try:
@@ -74,6 +78,8 @@ def take(message: Message, node: str) -> int:
 def connected(addresses: list[str]) -> socket.socket | None:
     """The first that answers, waiting for it."""
     for address in addresses:
+        if address.startswith(PREFIX):
+            continue
         try:
             sock = dial(address)
         except (OSError, ValueError):
@@ -90,6 +96,18 @@ def connected(addresses: list[str]) -> socket.socket | None:
     return None
 
 
+def relayed(message: Message) -> Patient | None:
+    """The sbcast by way of the controller."""
+    call = dialler(message.get("config") or {})
+    for address in message["addresses"]:
+        if call and address.startswith(PREFIX):
+            try:
+                return Patient(call(address.removeprefix(PREFIX)), PATIENCE)
+            except (OSError, ValueError):
+                continue
+    return None
+
+
 def _comes_about(sock: socket.socket) -> bool:
     import select
 
@@ -98,7 +116,7 @@ def _comes_about(sock: socket.socket) -> bool:
     return bool(poll.poll(10_000)) and not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
-def write_file(message: Message, sock: socket.socket) -> None:
+def write_file(message: Message, sock: socket.socket | Patient) -> None:
     """Raises OSError: the file can't be made or written, or sbcast went away before its end."""
     path = message["path"]
     how = os.O_TRUNC if message["force"] else os.O_EXCL
@@ -118,7 +136,7 @@ def write_file(message: Message, sock: socket.socket) -> None:
         os.close(fd)
 
 
-def parts(sock: socket.socket) -> Any:
+def parts(sock: socket.socket | Patient) -> Any:
     """The file's bytes as they come. Raises OSError when they end before the end."""
     reader = stepio.Reader()
     while received := sock.recv(1 << 18):

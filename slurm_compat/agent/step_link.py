@@ -13,21 +13,24 @@ from collections.abc import Callable
 from slurm_compat.agent.link import dial
 from slurm_compat.agent.loop import READ, WRITE, Loop
 from slurm_compat.core import stepio
+from slurm_compat.core.relayline import PREFIX, RelayLine
 
 HIGH, LOW = 1 << 20, 1 << 18  # bytes waiting for srun: too many, few enough again
+RELAY_PATIENCE = 2.0  # the same where the controller may pass things on
 DIAL_PATIENCE = 10.0  # seconds to reach one of srun's addresses
 
 
 class SrunLink:
     def __init__(
         self, loop: Loop, on_frame: Callable[[stepio.Frame], None], on_lost: Callable[[], None],
-        on_pressure: Callable[[bool], None],
+        on_pressure: Callable[[bool], None], relay: Callable[[str], RelayLine] | None = None,
     ) -> None:  # fmt: skip
         self._loop = loop
         self._on_frame = on_frame
         self._on_lost = on_lost
         self._on_pressure = on_pressure
-        self._sock: socket.socket | None = None
+        self._sock: socket.socket | RelayLine | None = None
+        self._relay = relay  # dials the controller with a ticket
         self._reader = stepio.Reader()
         self._out = bytearray()
         self._events = 0
@@ -44,18 +47,23 @@ class SrunLink:
 
     def connect(self, addresses: list[str], patience: float = DIAL_PATIENCE) -> bool:
         """Dial the first that answers, within `patience` seconds each; False when none does."""
+        relayed = [address for address in addresses if address.startswith(PREFIX)]
+        if relayed and self._relay:
+            patience = min(patience, RELAY_PATIENCE)
         for address in addresses:
+            sock: socket.socket | RelayLine | None
             try:
-                sock = dial(address)
+                sock = self._dial_relay(address) if address in relayed else _connected(address, patience)
             except (OSError, ValueError):
                 continue
-            if not _established(sock, patience):
-                sock.close()
-                continue
-            self._sock, self.address = sock, address
-            self._watch(READ)
-            return True
+            if sock is not None:
+                self._sock, self.address = sock, address
+                self._watch(READ)
+                return True
         return False
+
+    def _dial_relay(self, address: str) -> RelayLine | None:
+        return self._relay(address.removeprefix(PREFIX)) if self._relay else None
 
     def send(self, frame: bytes) -> None:
         if self._sock is not None and frame:
@@ -68,7 +76,7 @@ class SrunLink:
         if not stepio.pour(self._sock, self._out):
             self._lose()
             return
-        self._watch(READ | WRITE if self._out else READ)
+        self._watch(READ | WRITE if stepio.wants_to_write(self._sock, self._out) else READ)
         if self.pressed != (len(self._out) > (LOW if self.pressed else HIGH)):
             self.pressed = not self.pressed
             self._on_pressure(self.pressed)
@@ -86,9 +94,12 @@ class SrunLink:
         try:
             received = self._sock.recv(1 << 17)
         except BlockingIOError:
+            self._flush()  # a relayed connection may have got room
             return
         except OSError:
             received = b""
+        if isinstance(self._sock, RelayLine):
+            self._flush()
         try:
             for frame in self._reader.feed(received):
                 self._on_frame(frame)
@@ -106,6 +117,14 @@ class SrunLink:
         self._out.clear()
         self.pressed = False
         self._on_lost()
+
+
+def _connected(address: str, patience: float) -> socket.socket | None:
+    sock = dial(address)
+    if _established(sock, patience):
+        return sock
+    sock.close()
+    return None
 
 
 def _established(sock: socket.socket, patience: float) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from slurm_compat.agent.loop import Loop
 from slurm_compat.agent.step_link import SrunLink
 from slurm_compat.core import stepio
+from slurm_compat.core.relayline import RelayLine
 
 REACH_PATIENCE = 2.0  # seconds to reach a sattach, in which the step's output waits
 
@@ -26,12 +27,14 @@ class Watcher:
 
 class Watchers:
     def __init__(
-        self, loop: Loop, feed: Callable[[int, bytes], None], on_pressure: Callable[[], None]
+        self, loop: Loop, feed: Callable[[int, bytes], None], on_pressure: Callable[[], None],
+        relay: Callable[[str], RelayLine] | None = None,
     ) -> None:  # fmt: skip
         """`feed(task, data)` takes input; `on_pressure` is told that `pressed` may have changed."""
         self._loop = loop
         self._feed = feed
         self._on_pressure = on_pressure
+        self._relay = relay
         self._all: list[Watcher] = []
 
     @property
@@ -50,6 +53,7 @@ class Watchers:
             lambda frame: self._on_frame(watcher, frame),
             lambda: self._lost(watcher),
             lambda pressed: self._on_pressure(),
+            self._relay,
         )
         if watcher.link.connect(addresses, REACH_PATIENCE):
             self._all.append(watcher)

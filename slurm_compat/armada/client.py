@@ -129,6 +129,17 @@ class Armada:
             if problem.code != "ALREADY_EXISTS":
                 raise
 
+    async def set_priority_factor(self, name: str, priority_factor: float) -> None:
+        """Give a queue its weight and leave the rest of it; one that isn't there is made."""
+        try:
+            queue = await self._call(self._queues.GetQueue, submit_pb2.QueueGetRequest(name=name))
+        except (NotYet, Refused):
+            await self.create_queue(name, priority_factor)
+            return
+        if queue.priority_factor != priority_factor:
+            queue.priority_factor = priority_factor
+            await self._call(self._queues.UpdateQueue, queue)
+
     async def statuses_by_uri(self, queue: str, job_set: str, uri: str) -> dict[str, str]:
         """{Armada id: state name} of the jobs submitted with this external_job_uri."""
         request = messages.status_by_uri(queue, job_set, uri)

@@ -9,7 +9,7 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from slurm_compat.cli.context import Context
@@ -87,8 +87,10 @@ class Allocation:
         self._events = events
         self.job_id = job_id
         self.job: Job = granted.get("job") or {}
+        self.jobs: list[Job] = [self.job, *(granted.get("components") or [])]  # a heterogeneous job's are several
         self.kill_wait = float(granted.get("kill_wait", 30))
         self.revoked = False
+        self.say: Callable[[str], None] = lambda text: None
 
     def fileno(self) -> int:
         return int(self._stream.fileno())
@@ -99,6 +101,8 @@ class Allocation:
         if event is None or event.get("event") == "revoked":
             self.revoked = True
             return None
+        if event.get("event") == "note":  # scontrol notify
+            self.say(str(event.get("text", "")))
         return event
 
     def close(self) -> None:
@@ -123,7 +127,7 @@ def allocate(
         )
     except ControllerDown as problem:
         raise _refused(ctx, words, problem) from None
-    waiting = _Waiting(ctx, words, quiet, request.immediate)
+    waiting = _Waiting(ctx, words, quiet, request.immediate, bool(request.het_components))
     events = iter(stream)
     selector = selectors.DefaultSelector()
     selector.register(stream.fileno(), selectors.EVENT_READ)
@@ -145,9 +149,13 @@ def allocate(
                 waiting.submitted(event)
             elif event and name == "pending":
                 waiting.pending(str(event.get("reason") or ""))
+            elif event and name == "note":
+                info(ctx, quiet, str(event.get("text", "")))
             elif event and name == "granted":
                 waiting.over()
-                return Allocation(stream, events, waiting.job_id, event)
+                allocation = Allocation(stream, events, waiting.job_id, event)
+                allocation.say = lambda text: info(ctx, quiet, text)
+                return allocation
             elif name == "revoked":
                 waiting.tell()
                 info(ctx, quiet, "Job has been cancelled")
@@ -171,8 +179,9 @@ def _refused(ctx: Context, words: type[Words], problem: SlurmError) -> CommandEr
 class _Waiting:
     """What was told of the wait."""
 
-    def __init__(self, ctx: Context, words: type[Words], quiet: bool, immediate: int | None) -> None:
+    def __init__(self, ctx: Context, words: type[Words], quiet: bool, immediate: int | None, at_once: bool) -> None:
         self._ctx = ctx
+        self._at_once = at_once  # a heterogeneous job always waits for a moment, and says so
         self._words = words
         self._quiet = quiet
         self._silent = immediate is not None and immediate <= AT_ONCE_OR_NEVER
@@ -191,6 +200,8 @@ class _Waiting:
         self._reason = reason
         if self._told:
             return
+        if self._at_once:
+            self.tell()
         if not self._due:
             self._since = time.monotonic()
             self._due = self._since + QUIET_WAIT

@@ -113,6 +113,11 @@ def parse(
     return first
 
 
+def from_level(level: Level, cwd: str) -> Parsed:
+    """What options that stand alone make of a request, with sbatch's checks of what they mean together."""
+    return checked("sbatch", _parsed([level], []), cwd=cwd, warn=lambda line: None)
+
+
 def _asks_to_be_told(line: Level) -> bool:
     return not {"help", "usage", "version", "autocomplete", "tell", "gres_help"}.isdisjoint(line.values)
 

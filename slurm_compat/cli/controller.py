@@ -6,11 +6,15 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slurm_compat.cli import where
 from slurm_compat.core.errors import CONNECT_FAILURE, TIMED_OUT, ZERO_BYTES, SlurmError
+from slurm_compat.core.relayline import RelayLine
 from slurm_compat.core.wire import BadFrame, frame, read_frame
+
+if TYPE_CHECKING:
+    from slurm_compat.cli.remote import Tunnel
 
 CALL_TIMEOUT = 60.0  # seconds without a byte before the controller counts as down
 CONNECT_WAIT = 10.0  # seconds in which a controller that is not there may come back, as Slurm's commands wait for it
@@ -27,8 +31,9 @@ class ControllerDown(SlurmError):
 class Connection:
     """One connection; many calls, one after another. Satisfies context.Controller."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, tunnel: Tunnel | None = None) -> None:
         self._sock = sock
+        self._tunnel = tunnel  # that carries its bytes, where the controller is elsewhere
 
     def _recv_exactly(self, count: int) -> bytes | None:
         data = bytearray()
@@ -77,6 +82,8 @@ class Connection:
         return self._sock.fileno()
 
     def close(self) -> None:
+        if self._tunnel is not None:
+            self._tunnel.close()
         self._sock.close()
 
 
@@ -93,6 +100,10 @@ class Events:
 
     def send(self, message: dict[str, Any]) -> None:
         self._connection._sock.sendall(frame(message))
+
+    def line(self) -> RelayLine:
+        """The stream as the line to somebody else, of a call that passes frames on."""
+        return RelayLine(self._connection._sock, keep=self._connection)
 
     def fileno(self) -> int:
         return self._connection.fileno()
@@ -112,7 +123,14 @@ def connector(env: Mapping[str, str], wait: float = CONNECT_WAIT) -> Callable[[]
     gave_up = float("-inf")
 
     def connect() -> Connection:
+        connection = reach()
+        show_token(connection, env)
+        return connection
+
+    def reach() -> Connection:
         nonlocal gave_up
+        if elsewhere := where.remote(env):
+            return _reach_remote(elsewhere, wait)
         place = where.controller_socket(env)
         # who just waited in vain does not wait again
         deadline = time.monotonic() + (wait if time.monotonic() - gave_up > 1 else 0)
@@ -135,6 +153,35 @@ def connector(env: Mapping[str, str], wait: float = CONNECT_WAIT) -> Callable[[]
                 raise ControllerDown from None
 
     return connect
+
+
+def show_token(connection: Connection, env: Mapping[str, str]) -> None:
+    """Say who we are where the environment has a token; it counts instead of what the kernel knows. Raises
+    SlurmError."""
+    try:
+        if (token := env.get("SLURM_JWT")) is not None:
+            connection.call("authenticate", token=token)
+        elif word := env.get("SLURM_COMPAT_WORD"):  # inside a job on another machine
+            job_id, _, text = word.partition(":")
+            connection.call("authenticate", job_id=int(job_id), token=text)
+    except SlurmError:
+        connection.close()
+        raise
+
+
+def _reach_remote(elsewhere: where.Remote, wait: float) -> Connection:
+    from slurm_compat.cli import remote
+
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            tunnel = remote.dial(elsewhere)
+            tunnel.near.settimeout(CALL_TIMEOUT)
+            return Connection(tunnel.near, tunnel)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise ControllerDown from None
+            time.sleep(CONNECT_EVERY)
 
 
 def connect_unix(sock: socket.socket, path: str) -> None:

@@ -1,51 +1,86 @@
-"""The documents of --json and --yaml: their frame, how they are written, and the shapes that recur in them.
+"""The documents of --json and --yaml: their frame, how it was asked for, and the shapes that recur in them.
 
-The shapes are those of Slurm's published schema (data_parser/v0.0.45); text as json-c and Slurm's YAML writer put it.
+The shapes are those of Slurm's published schema (data_parser/v0.0.45, and the three before it).
 """
 
 from __future__ import annotations
 
 import grp
-import json
+import os
 import pwd
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from slurm_compat import SLURM_VERSION
 from slurm_compat.cli.context import Context
+from slurm_compat.cli.jsonwrite import json_lines, json_text, simple, yaml_lines, yaml_text
 from slurm_compat.core.model import UNLIMITED
 from slurm_compat.core.signals import signal_name
 
 PARSER = "v0.0.45"
 PARSERS = ("v0.0.43", "v0.0.42", "v0.0.45", "v0.0.44")  # as the real commands list them
-_KINDS = {"json": "application/json", "yaml": "application/x-yaml"}
+KINDS = {"json": "application/json", "yaml": "application/x-yaml"}
+# flags behind the version: what they change, or how the real parsers answer them
+COMPLEX = "complex"
+TAKEN = ("fast", "minimize_refs", "spec_only")  # accepted; they change nothing that is printed here
+DEFAULT_FLAG = "prefer_refs"
 
 
-def refusal(ctx: Context, kind: str, parser: str) -> int | None:
-    """The exit code when `--json=parser` is answered without a document: "list", or an unknown parser. Else None."""
-    if parser == "list":
+class Form(NamedTuple):
+    """How a document was asked for."""
+
+    kind: str = "json"
+    version: str = PARSER
+    complex: bool = False
+    plugin: str = f"data_parser/{PARSER}"  # as meta names it
+
+    def upto(self, version: str) -> bool:
+        """Whether the shapes asked for are that version's or older ones."""
+        return self.version <= version
+
+
+def begin(ctx: Context, kind: str, parser: str, failure: int = 1) -> Form | int:
+    """The form of `--json=parser`, or the exit code where there is no document. `failure`: of an unknown parser."""
+    name, *flags = parser.removeprefix("data_parser/").split("+")
+    if name == "list":
         ctx.err("Possible data_parser plugins:")
-        for name in PARSERS:
-            ctx.err(f"data_parser/{name}")
+        for each in PARSERS:
+            ctx.out(f"data_parser/{each}")
         return 0
-    if parser and parser.removeprefix("data_parser/").partition("+")[0] not in PARSERS:
-        ctx.error(f"load_plugins: unable to find plugin: data_parser/{parser}")
-        ctx.error("data_parser_g_new: failure loading plugins: Plugin has invalid format or unable to be loaded")
-        ctx.error(f"{_KINDS[kind]} output not supported by data_parser/{PARSER}")
-        return 0
-    return None
+    version = PARSER if parser == "" or name == "latest" else name
+    if version not in PARSERS:
+        if not name:
+            ctx.error("data_parser_g_new: unable to find plugin ")
+        else:
+            ctx.error(f"load_plugins: unable to find plugin: data_parser/{name}")
+            ctx.error("data_parser_g_new: failure loading plugins: Plugin has invalid format or unable to be loaded")
+        ctx.error(f"{KINDS[kind]} output not supported by data_parser/{PARSER}")
+        return failure
+    for flag in flags:
+        if flag == DEFAULT_FLAG:
+            ctx.err(f"{ctx.command}: data_parser/{version} ignoring default flag FLAG_PREFER_REFS")
+        elif flag not in (COMPLEX, *TAKEN):
+            ctx.err(f"{ctx.command}: warning: data_parser/{version} ignoring unknown flag {flag}")
+    suffix = "".join(f"+{flag}" for flag in flags)
+    return Form(kind, version, COMPLEX in flags, f"data_parser/{version}{suffix}")
 
 
-def document(ctx: Context, name: str, entries: list[Any], cluster: str) -> dict[str, Any]:
+def refusal(ctx: Context, kind: str, parser: str, failure: int = 1) -> int | None:
+    """The exit code when `--json=parser` is answered without a document: "list", or an unknown parser. Else None."""
+    form = begin(ctx, kind, parser, failure)
+    return form if isinstance(form, int) else None
+
+
+def frame(ctx: Context, form: Form, cluster: str) -> dict[str, Any]:
+    """What ends every document."""
     major, minor, micro = SLURM_VERSION.split(".")
     return {
-        name: entries,
         "meta": {
             "plugin": {
-                "type": "", "name": "", "data_parser": f"data_parser/{PARSER}",
+                "type": "", "name": "", "data_parser": form.plugin,
                 "accounting_storage": "accounting_storage/slurmdbd",
             },
-            "client": {"source": "", "user": user_name(ctx.uid), "group": _group(ctx.gid)},
+            "client": {"source": _terminal(ctx), "user": user_name(ctx.uid), "group": _group(ctx.gid)},
             "command": list(ctx.argv),
             "slurm": {
                 "version": {"major": major, "micro": micro, "minor": minor}, "release": SLURM_VERSION,
@@ -55,6 +90,57 @@ def document(ctx: Context, name: str, entries: list[Any], cluster: str) -> dict[
         "errors": [],
         "warnings": [],
     }  # fmt: skip
+
+
+def stream(
+    ctx: Context,
+    form: Form,
+    name: str,
+    entries: Iterable[Any],
+    cluster: str,
+    more: Mapping[str, Any] | None = None,
+    empty: frozenset[str] = frozenset(),
+) -> None:
+    """Print a document whose long part is a list, an entry at a time; `more` stands between it and the frame; its
+    own warnings replace none. `empty`: keys whose empty text stays one where others are null."""
+    rest = _framed(ctx, form, more or {}, cluster)
+    if form.complex:
+        entries, rest = (simple(entry, empty) for entry in entries), simple(rest)
+    lines = json_lines if form.kind == "json" else yaml_lines
+    for text in lines(name, entries, rest):
+        ctx.stdout.write(text)
+
+
+def show(ctx: Context, form: Form, value: Mapping[str, Any], cluster: str, empty: frozenset[str] = frozenset()) -> None:
+    """Print a document that is one value."""
+    whole = _framed(ctx, form, value, cluster)
+    if form.complex:
+        whole = simple(whole, empty)
+    ctx.stdout.write(json_text(whole) if form.kind == "json" else yaml_text(whole))
+
+
+def _framed(ctx: Context, form: Form, value: Mapping[str, Any], cluster: str) -> dict[str, Any]:
+    """`value` with the frame behind it; warnings of its own take the place of none."""
+    own = {key: each for key, each in value.items() if key not in ("errors", "warnings")}
+    return {**own, **frame(ctx, form, cluster), **{key: value[key] for key in ("errors", "warnings") if key in value}}
+
+
+def warning(text: str) -> dict[str, str]:
+    return {"description": text, "source": ""}
+
+
+def document(ctx: Context, name: str, entries: list[Any], cluster: str) -> dict[str, Any]:
+    return {name: entries, **frame(ctx, Form(), cluster)}
+
+
+def _terminal(ctx: Context) -> str:
+    """The terminal of whoever asked: the first of the three streams that is one."""
+    for each in (ctx.stdin, ctx.stdout, ctx.stderr):
+        try:
+            return os.ttyname(each.fileno())
+        except (OSError, ValueError):
+            continue
+    return ""
 
 
 def user_name(uid: int | None) -> str:
@@ -75,44 +161,7 @@ def _group(gid: int) -> str:
 
 
 def write(ctx: Context, kind: str, value: Any) -> None:
-    if kind == "json":
-        ctx.out(json.dumps(value, indent=2, ensure_ascii=False).replace("/", "\\/"))
-        return
-    ctx.out("%YAML 1.1")
-    for line in _yaml(value, "", "--- "):
-        ctx.out(line)
-    ctx.out("...")
-    ctx.out("")
-
-
-def _yaml(value: Any, indent: str, lead: str) -> Iterator[str]:
-    """Lines of one value; `lead` stands before its tag on the first."""
-    if isinstance(value, Mapping):
-        yield lead + ("!!map" if value else "!!map {}")
-        for key, each in value.items():
-            deeper = indent if isinstance(each, (list, tuple)) else indent + "  "
-            yield from _yaml(each, deeper, f"{indent}!!str {key}: ")
-    elif isinstance(value, (list, tuple)):
-        yield lead + ("!!seq" if value else "!!seq []")
-        for each in value:
-            yield from _yaml(each, indent + "  ", f"{indent}- ")
-    else:
-        yield lead + _scalar(value)
-
-
-def _scalar(value: Any) -> str:
-    if isinstance(value, bool):
-        return f"!!bool {str(value).lower()}"
-    if isinstance(value, int):
-        return f"!!int {value}"
-    if isinstance(value, float):
-        return f"!!float {value}"
-    text = str(value)
-    if not text:
-        return "!!str"
-    plain = text.isprintable() and text == text.strip() and ": " not in text and " #" not in text
-    plain = plain and text[0] not in "\"'&*!|>%@`{}[],?:-#"
-    return f"!!str {text if plain else json.dumps(text, ensure_ascii=False)}"
+    ctx.stdout.write(json_text(value) if kind == "json" else yaml_text(value))
 
 
 # recurring shapes
@@ -149,11 +198,13 @@ _TRES_IDS = {"cpu": 1, "mem": 2, "energy": 3, "node": 4, "billing": 5, "fs/disk"
 _FIRST_FURTHER = 1001  # GRES and licences get theirs as they are configured
 
 
-def tres(counts: Iterable[tuple[str, int]], **more: Any) -> list[dict[str, Any]]:
-    """Resources by name ("cpu", "gres/gpu") with counts, in the order of their numbers."""
+def tres(
+    counts: Iterable[tuple[str, int]], numbers: Mapping[str, int] | None = None, **more: Any
+) -> list[dict[str, Any]]:
+    """Resources by name ("cpu", "gres/gpu") with counts, in the order of their numbers: the accounting's, if given."""
     entries = []
     for index, (resource, count) in enumerate(counts):
         kind, _, name = resource.partition("/")
-        number_ = _TRES_IDS.get(resource, _FIRST_FURTHER + index)
+        number_ = (numbers or _TRES_IDS).get(resource) or _TRES_IDS.get(resource, _FIRST_FURTHER + index)
         entries.append({"type": kind, "name": name, "id": number_, "count": count, **more})
     return sorted(entries, key=lambda entry: entry["id"])

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from slurm_compat.cli import jsondoc, sacct_values
+from slurm_compat.cli.clusters import own_cluster
 from slurm_compat.cli.context import Context
+from slurm_compat.cli.jsondoc import Form
 from slurm_compat.cli.sacct_options import Request
 from slurm_compat.cli.usagevalues import cpu_used
 from slurm_compat.core import hostlist, units
 from slurm_compat.core.model import UNLIMITED
+from slurm_compat.core.states import SUSPENDED
 
 Record = Mapping[str, Any]
 NO_TIME = 0xFFFFFFFE  # what the schema has as the start of a job that never started
@@ -24,8 +27,8 @@ FIELDS = (
     "mcs_label", "nodes", "node_count", "shared", "partition", "priority", "hold", "qos", "qos_req", "required_cpus",
     "memory_per_cpu", "memory_per_node", "restart_cnt", "reservation_id", "resv_name", "segment_size",
     "original_sluid", "standard_input", "standard_input_given", "standard_output", "standard_output_given",
-    "standard_error", "standard_error_given", "batch_flag", "submit_line", "tres_alloc_str", "tres_req_str",
-    "user_name", "wckey", "current_working_directory", "tasks", "distribution",
+    "standard_error", "standard_error_given", "batch_flag", "submit_line", "suspend_time", "tres_alloc_str",
+    "tres_req_str", "user_name", "wckey", "current_working_directory", "tasks", "distribution",
 )  # fmt: skip
 
 PLAIN = sacct_values.View()
@@ -33,22 +36,54 @@ EXPANDED = sacct_values.View(expand_patterns=True)
 
 
 def print_jobs(ctx: Context, asked: Request, records: Callable[[Iterable[str]], Iterator[Record]]) -> int:
-    code = jsondoc.refusal(ctx, asked.output, asked.parser)
-    if code is not None:
-        return code
-    jobs: list[dict[str, Any]] = []
-    cluster = ""
-    for record in records(FIELDS):
-        cluster = cluster or record["cluster"]
-        if not record["step_id"]:
-            jobs.append(job(record))
-        elif jobs:
-            jobs[-1]["steps"].append(step(record))
-    jsondoc.write(ctx, asked.output, jsondoc.document(ctx, "jobs", jobs, cluster))
+    form = jsondoc.begin(ctx, asked.output, asked.parser, failure=0)
+    if isinstance(form, int):
+        return form
+    numbers = {kind + (f"/{name}" if name else ""): number for number, kind, name in _resource_numbers(ctx)}
+    jsondoc.stream(
+        ctx, form, "jobs", _with_steps(records(FIELDS), form, numbers, int(ctx.now())), own_cluster(ctx), empty=EMPTY
+    )
     return 0
 
 
-def job(record: Record) -> dict[str, Any]:
+# with the flag complex: "" where other missing texts are null
+EMPTY = frozenset({"constraints", "label", "kill_request_user", "script", "stderr", "stdin", "stdout", "wckey"})
+
+
+def _resource_numbers(ctx: Context) -> Iterator[list[Any]]:
+    return ctx.controller.rows("tres", ["id", "type", "name"])
+
+
+def _with_steps(
+    records: Iterator[Record], form: Form, numbers: Mapping[str, int], now: int
+) -> Iterator[dict[str, Any]]:
+    """A job is ready when the next one comes: its steps are the records behind it."""
+    waiting: dict[str, Any] | None = None
+    for record in records:
+        if not record["step_id"]:
+            if waiting is not None:
+                yield waiting
+            waiting = job(record, form, numbers, now)
+        elif waiting is not None:
+            waiting["steps"].append(step(record, form, numbers, waiting["time"]["suspended"]))
+    if waiting is not None:
+        yield waiting
+
+
+def _suspended(record: Record, now: int) -> int:
+    """Seconds, those of a suspension that goes on among them."""
+    going_on = now - record["suspend_time"] if record["job_state"] == SUSPENDED and record["suspend_time"] else 0
+    return int(record["suspended"]) + going_on
+
+
+def _eligible(record: Record) -> int:
+    """Of tasks that wait in their array's record the accounting has none yet."""
+    waiting = record["array_task_string"] and record["array_task_id"] is None and not record["eligible_time"]
+    return UNLIMITED if waiting else int(record["eligible_time"])
+
+
+def job(record: Record, form: Form, numbers: Mapping[str, int], now: int) -> dict[str, Any]:
+    newest, new = not form.upto("v0.0.44"), not form.upto("v0.0.42")
     started = sacct_values.has_started(record)
     ended_outside = sacct_values.exit_code(record, PLAIN) == "0:0"
     text = sacct_values
@@ -65,28 +100,29 @@ def job(record: Record) -> dict[str, Any]:
             "task": _task_bits(record),
         },
         "association": {
-            "account": "", "cluster": record["cluster"], "partition": "", "user": "", "id": record["association_id"],
+            "account": "" if new else record["account"], "cluster": record["cluster"], "partition": "",
+            "user": "" if new else record["user_name"], "id": record["association_id"],
         },
         "block": "",
         "cluster": record["cluster"],
         "constraints": record["features"],
         "container": record["container"],
-        "sluid": record["sluid"],
+        **({"sluid": record["sluid"]} if newest else {}),
         "derived_exit_code": jsondoc.exit_code(record["derived_exit_code"] or 0),
         "time": {
             "elapsed": record["elapsed"],
-            "eligible": record["eligible_time"],
+            "eligible": _eligible(record),
             "end": record["end_time"] if sacct_values.end(record, PLAIN) != "Unknown" else 0,
             "planned": jsondoc.number(record["planned"]),
             "start": record["start_time"] if started else NO_TIME if sacct_values.has_ended(record) else 0,
             "submission": record["submit_time"],
-            "suspended": record["suspended"],
+            "suspended": _suspended(record, now),
             "system": jsondoc.cpu_time(cpu_used(record["usage"], "system_cpu")),
             "limit": jsondoc.number(record["time_limit"]),
             "total": jsondoc.cpu_time(cpu_used(record["usage"], "")),
             "user": jsondoc.cpu_time(cpu_used(record["usage"], "user_cpu")),
         },
-        "exclusive": text.exclusive(record, PLAIN),
+        **({"exclusive": text.exclusive(record, PLAIN)} if newest else {}),
         "exit_code": jsondoc.exit_code(0 if ended_outside else record["exit_code"]),
         "extra": record["extra"],
         "failed_node": record["failed_node"],
@@ -101,7 +137,7 @@ def job(record: Record) -> dict[str, Any]:
         "licenses": record["licenses"],
         "mcs": {"label": record["mcs_label"]},
         "nodes": text.nodes(record, PLAIN),
-        "oversubscribe": record["shared"],
+        **({"oversubscribe": record["shared"]} if newest else {}),
         "partition": record["partition"],
         "hold": record["priority"] == 0,
         "priority": jsondoc.number(record["priority"]),
@@ -115,11 +151,12 @@ def job(record: Record) -> dict[str, Any]:
         "kill_request_user": jsondoc.user_name(record["kill_requid"]),
         "restart_cnt": record["restart_cnt"],
         "reservation": {
-            "id": record["reservation_id"] or 0, "name": record["resv_name"], "requested": record["resv_name"],
+            "id": record["reservation_id"] or 0, "name": record["resv_name"],
+            **({"requested": record["resv_name"]} if new else {}),
         },
         "script": "",
-        "segment_size": record["segment_size"] or 0,
-        "original_sluid": record["original_sluid"],
+        **({"segment_size": record["segment_size"] or 0} if new else {}),
+        **({"original_sluid": record["original_sluid"]} if newest else {}),
         "stdin_expanded": text.standard_input(record, EXPANDED) or "",
         "stdout_expanded": text.standard_output(record, EXPANDED) or "",
         "stderr_expanded": text.standard_error(record, EXPANDED) or "",
@@ -130,8 +167,8 @@ def job(record: Record) -> dict[str, Any]:
         "steps": [],
         "submit_line": record["submit_line"],
         "tres": {
-            "allocated": _tres(record["tres_alloc_str"]),
-            "requested": _tres(record["tres_req_str"]),
+            "allocated": _tres(record["tres_alloc_str"], numbers, energy=not text.has_ended(record)),
+            "requested": _tres(record["tres_req_str"], numbers),
         },
         "used_gres": "",
         "user": record["user_name"],
@@ -153,17 +190,23 @@ def _task_bits(record: Record) -> str:
     return f"0x{sum(1 << task for task in tasks):X}" if tasks else ""
 
 
-def _tres(text: str) -> list[dict[str, Any]]:
-    """Memory is counted in MiB here."""
+def _tres(text: str, numbers: Mapping[str, int], energy: bool = False) -> list[dict[str, Any]]:
+    """Memory is counted in MiB here. `energy`: with what stands for it, unknown, until the job has ended."""
     counts = []
     for pair in filter(None, (text or "").split(",")):
         name, _, count = pair.partition("=")
         mebibytes = units.mebibytes_of(count)
         counts.append((name, int(mebibytes if mebibytes is not None else count)))
-    return jsondoc.tres(counts)
+    if energy and counts:
+        counts.append(("energy", -2))
+    return jsondoc.tres(counts, numbers)
 
 
-def step(record: Record) -> dict[str, Any]:
+STREAMS = ("stderr", "stdin", "stdout", "stderr_expanded", "stdin_expanded", "stdout_expanded")
+
+
+def step(record: Record, form: Form, numbers: Mapping[str, int], suspended: int) -> dict[str, Any]:
+    newest, new = not form.upto("v0.0.44"), not form.upto("v0.0.42")
     usage = record["usage"]
     ended = sacct_values.end(record, PLAIN) != "Unknown"
     internal = record["step_id"] in ("batch", "extern", "interactive")
@@ -173,9 +216,9 @@ def step(record: Record) -> dict[str, Any]:
             "elapsed": record["elapsed"],
             "end": jsondoc.number(record["end_time"] if ended else 0),
             "start": jsondoc.number(record["start_time"]),
-            "suspended": record["suspended"],
+            "suspended": record["suspended"] if ended else suspended,
             "system": jsondoc.cpu_time(cpu_used(usage, "system_cpu")),
-            "limit": jsondoc.number(UNLIMITED),
+            **({"limit": jsondoc.number(UNLIMITED)} if new else {}),
             "total": jsondoc.cpu_time(cpu_used(usage, "")),
             "user": jsondoc.cpu_time(cpu_used(usage, "user_cpu")),
         },
@@ -184,6 +227,7 @@ def step(record: Record) -> dict[str, Any]:
             "count": record["node_count"], "range": record["nodes"], "list": hostlist.expand(record["nodes"]),
         },
         "tasks": {"count": record["tasks"]},
+        **({} if newest else {"pid": ""}),
         "CPU": {
             "requested_frequency": {"min": frequency, "max": frequency},
             "governor": "0" if internal else "Unknown",
@@ -192,15 +236,15 @@ def step(record: Record) -> dict[str, Any]:
         "state": [record["job_state"]],
         "statistics": {"CPU": {"actual_frequency": 0}, "energy": {"consumed": jsondoc.number(0)}},
         "step": {
-            "id": f"{record['job_id']}.{record['step_id']}", "name": record["name"], "stderr": "", "stdin": "",
-            "stdout": "", "stderr_expanded": "", "stdin_expanded": "", "stdout_expanded": "",
+            "id": f"{record['job_id']}.{record['step_id']}", "name": record["name"],
+            **({key: "" for key in STREAMS} if new else {}),
         },
-        "submit_line": record["submit_line"],
+        **({"submit_line": "" if internal else record["submit_line"]} if newest else {}),
         "task": {"distribution": sacct_values.layout(record, PLAIN)},
         "tres": {
             "requested": _usage(usage, _IN, record["tasks"] or 1),
             "consumed": _usage(usage, _OUT, record["tasks"] or 1),
-            "allocated": _tres(record["tres_alloc_str"]),
+            "allocated": _tres(record["tres_alloc_str"], numbers, energy=record["step_id"] == "extern"),
         },
     }  # fmt: skip
 

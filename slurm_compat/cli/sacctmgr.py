@@ -1,18 +1,20 @@
 """sacctmgr: accounts, users, associations and QOS as the accounting has them; one command, or many on stdin.
 
-Here they stand in the cluster file: sacctmgr shows them, and says where to change them. Source: sacctmgr(1); words,
-codes and how far names may be abbreviated observed on 26.05.
+What it changes outranks what the cluster file declares. Source: sacctmgr(1); words, codes and how far names may be
+abbreviated observed on 26.05.
 """
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 
 from slurm_compat import SLURM_VERSION
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.optiontable import OPERAND, OPTIONAL, REQUIRED, Opt, help_lines, parsed
-from slurm_compat.cli.sacctmgr_show import Settings, show
+from slurm_compat.cli.sacctmgr_settings import NO_PRIVILEGE, Settings, caller_is_admin, caller_is_operator
+from slurm_compat.cli.sacctmgr_show import show
 from slurm_compat.core.errors import CommandError, SlurmError
 from slurm_compat.core.fieldprint import BETWEEN, ENDED
 
@@ -66,10 +68,20 @@ def list_entity(settings: Settings, words: Sequence[str]) -> int:
         "stats": reports.statistics,
         "runawayjobs": reports.runaway_jobs,
     }
+    if settings.output:
+        from slurm_compat.cli.sacctmgr_pages_json import print_page
+
+        done = print_page(settings, name)
+        if done is not None:
+            return done
     return others[name](settings, words[1:]) if name in others else show(settings, name, words[1:])
 
 
 def ping(settings: Settings, words: Sequence[str]) -> int:
+    if settings.output:
+        from slurm_compat.cli.sacctmgr_pages_json import print_page
+
+        return print_page(settings, "ping") or 0
     host = settings.ctx.controller.call("ping")["hostname"]
     settings.ctx.out(f"slurmdbd(primary) at {host} is UP")
     return 0
@@ -103,13 +115,43 @@ def _change(verb: str) -> Verb:
     return run
 
 
-def _refused(verb: str, instead: str) -> Verb:
-    def run(settings: Settings, words: Sequence[str]) -> int:
-        from slurm_compat.cli import sacctmgr_changes
+def archive(settings: Settings, words: Sequence[str]) -> int:
+    word = words[0].lower() if words else ""
+    if not word or not ("dump".startswith(word) or "load".startswith(word)):
+        raise CommandError("No valid entity in archive command", 'Input line must include, "Dump", or "load"')
+    if settings.readonly:
+        raise CommandError("Can't run this command in readonly mode.")
+    if not caller_is_operator(settings):
+        raise CommandError(*NO_PRIVILEGE)
+    raise CommandError("sacctmgr: error: archive is not supported here; back up the controller's store instead")
 
-        return sacctmgr_changes.refused(verb, instead)(settings, words)
 
-    return run
+def reconfigure(settings: Settings, words: Sequence[str]) -> int:
+    """Of the accounting, which the controller keeps. Who may not is not told so."""
+    with contextlib.suppress(SlurmError):
+        settings.ctx.controller.call("reconfigure")
+    return 0
+
+
+def shutdown(settings: Settings, words: Sequence[str]) -> int:
+    if not caller_is_admin(settings):
+        raise CommandError(" Problem shutting down server: Access/permission denied")
+    raise CommandError(
+        "sacctmgr: error: shutdown is not supported here; scontrol shutdown stops the controller, which is the "
+        "accounting too"
+    )
+
+
+def dump(settings: Settings, words: Sequence[str]) -> int:
+    from slurm_compat.cli.sacctmgr_dump import dump as dump_to
+
+    return dump_to(settings, words)
+
+
+def load(settings: Settings, words: Sequence[str]) -> int:
+    from slurm_compat.cli.sacctmgr_load import load as load_from
+
+    return load_from(settings, words)
 
 
 def clear(settings: Settings, words: Sequence[str]) -> int:
@@ -122,17 +164,17 @@ def clear(settings: Settings, words: Sequence[str]) -> int:
 VERBS: dict[str, tuple[Verb, str]] = {
     "list": (list_entity, "ENTITY [SPECS]: show it"),
     "show": (list_entity, "the same"),
-    "add": (_change("add"), "refused: the cluster file is edited instead"),
+    "add": (_change("add"), "ENTITY NAME [KEY=VALUE]: make it"),
     "create": (_change("add"), "the same"),
-    "modify": (_change("modify"), "refused: the cluster file is edited instead"),
+    "modify": (_change("modify"), "ENTITY [where CONDITIONS] set KEY=VALUE: change it"),
     "update": (_change("modify"), "the same"),
-    "delete": (_change("delete"), "refused: the cluster file is edited instead"),
+    "delete": (_change("delete"), "ENTITY where CONDITIONS: remove it"),
     "remove": (_change("delete"), "the same"),
-    "dump": (_refused("dump", "the cluster file is its own dump"), "refused"),
-    "load": (_refused("load", "write the cluster file instead, and run scontrol reconfigure"), "refused"),
-    "archive": (_refused("archive", "back up the controller's store instead"), "refused"),
-    "reconfigure": (_refused("reconfigure", "scontrol reconfigure reads the cluster file"), "refused"),
-    "shutdown": (_refused("shutdown", "scontrol shutdown stops the controller"), "refused"),
+    "dump": (dump, "CLUSTER [file=NAME]: write all of it to a file"),
+    "load": (load, "FILE [clean]: make what such a file has"),
+    "archive": (archive, "refused: back up the controller's store"),
+    "reconfigure": (reconfigure, "read the cluster file again"),
+    "shutdown": (shutdown, "refused: the controller is the accounting"),
     "clear": (clear, "stats: begin the controller's statistics anew"),
     "ping": (ping, "whether the accounting answers"),
     "associations": (setting("associations"), "list users and accounts with their associations"),
@@ -159,7 +201,11 @@ def process(settings: Settings, words: Sequence[str]) -> int:
             settings.ctx.err(line)
         return problem.code
     except SlurmError as problem:
-        settings.ctx.err(f" Error with request: {problem.text}")
+        if words[0].lower() in ("show", "list"):  # PrivateData
+            settings.ctx.err(f"sacctmgr: error: {problem.text}")
+            settings.ctx.err(" Problem with query.")
+        else:
+            settings.ctx.err(f" Error with request: {problem.text}")
         return 1
 
 
@@ -216,7 +262,7 @@ def main(ctx: Context) -> int:
 
 
 def _help() -> Iterator[str]:
-    yield "sacctmgr [OPTION...] [COMMAND]: show accounts, users, associations and QOS"
+    yield "sacctmgr [OPTION...] [COMMAND]: show and change accounts, users, associations and QOS"
     yield from help_lines(OPTIONS)
     yield ""
     yield "Commands; without one they are read from stdin:"

@@ -1,43 +1,36 @@
-"""What sacctmgr would change: here the cluster file says it, so each such verb is refused with where to say it instead.
+"""sacctmgr add, modify and delete: which entity is meant, and how what the controller refuses is told.
 
-Those who may change nothing in Slurm either are told so first, in its words. Source: observed on 26.05.
+A change is tried first (`dry`), shown, and made when it is confirmed; with -i it is made at once. Source: sacctmgr(1);
+words and codes observed on 26.05.
 """
 
 from __future__ import annotations
 
-import pwd
-import select
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from slurm_compat.cli.sacctmgr_conditions import table
-from slurm_compat.cli.sacctmgr_show import Settings, caller_is_operator
-from slurm_compat.core.errors import CommandError
+from slurm_compat.cli.sacctmgr_conditions import GRAMMARS, Conditions, read
+from slurm_compat.cli.sacctmgr_confirm import committed
+from slurm_compat.cli.sacctmgr_settings import Settings
+from slurm_compat.cli.sacctmgr_values import BadSetting, Known
+from slurm_compat.core.errors import ACCESS_DENIED, BadValue, CommandError, SlurmError
 
-PATIENCE = 30  # seconds for an answer
-NO_PRIVILEGE = (
-    "sacctmgr: error: Your user doesn't have privilege to perform this action",
-    " Error with request: Access/permission denied",
-)
-ADD_REFUSED = "Only admins/operators/coordinators can add accounts"
+WHERE_HINT, SET_HINT = " Use keyword 'set' to modify value", " Use keyword 'where' to modify condition"
+NOTHING_TO_SET = " You didn't give me anything to set"
+NO_CONDITIONS = " No conditions given to remove, not executing."
+
+Verb = Callable[[Settings, Sequence[str]], int]
 
 
 class Entity(NamedTuple):
     name: str
     least: int  # letters that suffice
-    part: str  # of the cluster file
 
 
 ENTITIES = (
-    Entity("account", 3, "Accounts"),
-    Entity("cluster", 2, "ClusterName"),
-    Entity("coordinator", 3, ""),
-    Entity("federation", 1, ""),
-    Entity("qos", 1, "QOS"),
-    Entity("resource", 1, "Licenses"),
-    Entity("user", 1, "Users"),
-    Entity("job", 1, ""),
-)
+    Entity("account", 3), Entity("cluster", 2), Entity("coordinator", 3), Entity("federation", 1), Entity("qos", 1),
+    Entity("resource", 1), Entity("user", 1), Entity("job", 1),
+)  # fmt: skip
 _OF = {
     "add": ("account", "cluster", "coordinator", "federation", "qos", "resource", "user"),
     "modify": ("account", "cluster", "federation", "job", "qos", "resource", "user"),
@@ -48,113 +41,135 @@ _MISSING = {
     "modify": '"Account", "Cluster", "Federation", "Job", "QOS", "Resource" or "User"',
     "delete": '"Account", "Cluster", "Coordinator", "Federation", "QOS", "Resource", or "User"',
 }
-_INSTEAD = {
-    "coordinator": "accounts have no coordinators here; name Operators in the cluster file",
-    "federation": "a cluster stands alone here",
-    "job": "use scontrol update JobId=… while the job is remembered",
-}
 
 
-def sure(settings: Settings, question: str) -> bool:
-    """Ask, unless -i was given; nobody there to answer is no."""
-    if settings.immediate:
-        return True
-    ctx = settings.ctx
-    ctx.out(question)
-    ctx.out(f"Are you sure you want to continue? (You have {PATIENCE} seconds to decide)")
-    ctx.stdout.write("(N/y): ")
-    ctx.stdout.flush()
-    answer = _answer(settings)
-    ctx.out("")
-    return answer.strip().lower().startswith("y")
-
-
-def _answer(settings: Settings) -> str:
-    stdin = settings.ctx.stdin
-    try:
-        ready = bool(select.select([stdin], [], [], PATIENCE)[0])
-    except (OSError, ValueError):  # no file: what there is can be read at once
-        ready = True
-    return stdin.readline(1024) if ready else ""
-
-
-def change(verb: str) -> Callable[[Settings, Sequence[str]], int]:
+def change(verb: str) -> Verb:
     """add, modify or delete."""
 
     def run(settings: Settings, words: Sequence[str]) -> int:
-        entity = _entity(verb, words[0] if words else "")
+        from slurm_compat.cli import sacctmgr_adding, sacctmgr_deleting, sacctmgr_modifying
+
+        entity = entity_named(verb, words[0] if words else "")
         if settings.readonly:
             raise CommandError("Can't run this command in readonly mode.")
-        rest = words[1:]
-        if (verb, entity.name) == ("add", "user"):
-            _new_user(settings, rest)
-        elif verb == "delete" and not rest:
-            raise CommandError(" No conditions given to remove, not executing.")
-        if not caller_is_operator(settings):
-            if (verb, entity.name) == ("add", "user"):
-                reason = f"Access/permission denied ({ADD_REFUSED})"
-                raise CommandError(f" error: Problem adding user associations: {reason}")
-            if (verb, entity.name) == ("add", "account"):
-                raise CommandError(f" error: {ADD_REFUSED}")
-            raise CommandError(*NO_PRIVILEGE)
-        instead = _INSTEAD.get(entity.name) or f"edit {entity.part} in {_file(settings)} and run scontrol reconfigure"
-        raise CommandError(f"sacctmgr: error: {verb} {entity.name} is not supported here; {instead}")
+        tables = {"add": sacctmgr_adding.VERBS, "modify": sacctmgr_modifying.VERBS, "delete": sacctmgr_deleting.VERBS}
+        if entity in ("federation", "job"):
+            return refused_entity(settings, verb, entity, words[1:])
+        return tables[verb][entity](settings, words[1:])
 
     return run
 
 
-def _entity(verb: str, word: str) -> Entity:
+def entity_named(verb: str, word: str) -> str:
     for entity in ENTITIES:
-        word_fits = len(word) >= entity.least and (entity.name + "s").startswith(word.lower())
-        if entity.name in _OF[verb] and word_fits:
-            return entity
+        fits = len(word) >= entity.least and (entity.name + "s").startswith(word.lower())
+        if entity.name in _OF[verb] and fits:
+            return entity.name
     raise CommandError(f"No valid entity in {verb} command", f"Input line must include {_MISSING[verb]}")
 
 
-_NEW_USER = table(
-    "n|ames:names u|sers:names ac|counts:accounts ad|minlevel c|lusters com|ment defaulta|ccount defaultq|os "
-    "defaultw|ckey f|airshare max|tres par|titions pri|ority q|oslevel w|ckeys:accounts"
-)
+def refused_entity(settings: Settings, verb: str, entity: str, words: Sequence[str]) -> int:
+    """What there is nothing of here."""
+    if entity == "job":
+        raise CommandError(
+            "sacctmgr: error: modify job is not supported here; use scontrol update JobId=… while the job is remembered"
+        )
+    if verb == "add" and not words:
+        raise CommandError(" Need name of federation to add.")
+    if verb == "delete" and words:
+        settings.ctx.out(" Nothing deleted")
+        return 1
+    if verb == "modify" and words:
+        raise CommandError(f" The federation {words[0].partition('=')[2] or words[0]} doesn't exist.")
+    raise CommandError(f"sacctmgr: error: {verb} federation is not supported here; a cluster stands alone here")
 
 
-def _new_user(settings: Settings, words: Sequence[str]) -> None:
-    """What sacctmgr looks at before it asks anybody: names, accounts, and whether such users exist."""
-    names: list[str] = []
-    accounts = False
+# asking the controller
+
+
+class Request:
+    """One change: tried, or with -i made, by `attempt`; made by `settle` when it is confirmed."""
+
+    def __init__(
+        self, settings: Settings, verb: str, entity: str, where: Mapping[str, list[str]], values: Mapping[str, Any]
+    ) -> None:
+        self._settings = settings
+        self._args = {"verb": verb, "entity": entity, "where": dict(where), "values": dict(values)}
+
+    def attempt(self) -> dict[str, Any]:
+        return self._settings.ctx.controller.call("change_book", **self._args, dry=not self._settings.immediate)
+
+    def settle(self) -> int:
+        if not self._settings.immediate and committed(self._settings):
+            self._settings.ctx.controller.call("change_book", **self._args)
+        return 0
+
+
+def told(problem: SlurmError, indent: str = "  ") -> CommandError:
+    """How a refused modify or delete is said: jobs and associations are listed, other reasons stand before it."""
+    known = {
+        7001: lambda: [f" Error with request: {problem.text}", *(indent + note for note in problem.notes)],
+        7009: lambda: [f" Error with request: {problem.text}", *(f"  {note}" for note in problem.notes)],
+        7011: lambda: [
+            "sacctmgr: error: ", " These associations don't have access to their default qos.",
+            " Please give them access before they the default can be set to this.",
+            *(f"  {note}" for note in problem.notes), "", f" Error with request: {problem.text}",
+        ],
+    }  # fmt: skip
+    if problem.number in known:
+        return CommandError(*known[problem.number]())
+    return CommandError(*(f"sacctmgr: error: {note}" for note in problem.notes), f" Error with request: {problem.text}")
+
+
+def known_names(settings: Settings) -> Known:
+    return Known(
+        lambda: [row["name"] for row in settings.rows("qos", ("name",))],
+        lambda: [
+            row["type"] + (f"/{row['name']}" if row["name"] else "") for row in settings.rows("tres", ("type", "name"))
+        ],
+    )
+
+
+def settings_refused(problem: BadSetting, word: str, with_option: bool = True) -> CommandError:
+    """The lines of a value that can't be one; a refusal that ends open is completed by the word."""
+    said = [line + word if line.endswith((": ", " in ")) else line for line in problem.lines]
+    if problem.unknown and with_option:
+        said += [f" Unknown option: {word}", SET_HINT]
+    return CommandError(*said)
+
+
+# conditions
+
+
+def conditions(entity: str, words: Sequence[str]) -> dict[str, list[str]]:
+    """Whom a modify or delete is about. Raises CommandError."""
+    try:
+        found: Conditions = read(words, GRAMMARS[entity])
+    except BadValue as problem:
+        raise CommandError(*str(problem).split("\n")) from None
+    values = {key: [name for name in names if name] for key, names in found.values.items()}
+    if entity == "account" and "accounts" in values:
+        values["names"] = values.get("names", []) + values.pop("accounts")
+    if entity == "user" and "users" in values:
+        values["names"] = values.get("names", []) + values.pop("users")
+    return {key: names for key, names in values.items() if names}
+
+
+def parts(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words of a modify: whom, and (behind "set") what."""
+    whom: list[str] = []
+    what: list[str] = []
+    into = whom
     for word in words:
-        key, equals, value = word.partition("=")
-        where = "names" if not equals else ""
-        for least, whole, goes in _NEW_USER:
-            if equals and len(key) >= least and whole.startswith(key.lower()):
-                where = goes
-        if where == "names":
-            names += [name for name in (value if equals else key).lower().split(",") if name]
-        accounts |= where in ("accounts", "defaultaccount")
-    if not names:
-        raise CommandError(" Need name of user to add.")
-    if not accounts:
-        raise CommandError(" Need name of account or wckey to add.")
-    for name in names:
-        try:
-            pwd.getpwnam(name)
-        except KeyError:
-            if not sure(settings, f"There is no uid for user '{name}'"):
-                raise CommandError(code=1) from None
+        lower = word.lower()
+        if lower == "set":
+            into = what
+        elif len(lower) >= 5 and "where".startswith(lower):
+            into = whom
+        else:
+            into.append(word)
+    return whom, what
 
 
-def _file(settings: Settings) -> str:
-    named = dict(settings.ctx.controller.call("config")["pairs"]).get("SLURM_CONF", "")
-    return named if named and named != "(null)" else "a cluster file (see SLURM_CONF)"
-
-
-def refused(verb: str, instead: str) -> Callable[[Settings, Sequence[str]], int]:
-    """A verb that nothing here can do."""
-
-    def run(settings: Settings, words: Sequence[str]) -> int:
-        if settings.readonly:
-            raise CommandError("Can't run this command in readonly mode.")
-        if not caller_is_operator(settings):
-            raise CommandError(*NO_PRIVILEGE)
-        raise CommandError(f"sacctmgr: error: {verb} is not supported here; {instead}")
-
-    return run
+def is_denied(problem: SlurmError) -> bool:
+    return problem.number == ACCESS_DENIED

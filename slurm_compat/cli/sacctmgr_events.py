@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pwd
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -42,17 +43,53 @@ def events(settings: Settings, conditions: Conditions) -> Iterator[Record]:
     nodes = settings.rows("nodes", NODE_FIELDS)
     start, end = (_moment(settings, conditions, key) for key in ("start", "end"))
     found = [*_cluster(settings, ping["boot_time"], nodes), *_nodes(settings, nodes)]
-    for at, record in sorted(found, key=lambda entry: entry[0]):
+    everything = "all_time" in conditions.switches
+    only_open = any("open".startswith(flag) for flag in conditions.values.get("flags", ()))
+    if not only_open:
+        found += _ended(settings, start or (0 if everything else _yesterday(settings.ctx.now())))
+    by_name = (everything or only_open) and not start
+    found.sort(key=lambda entry: (entry[1].get("NodeName", ""), entry[0]) if by_name else ("", entry[0]))
+    for at, record in found:
         if not _passes(record, conditions) or (end and at > end):
             continue
         since = max(at, start)
-        until = end or int(settings.ctx.now())
+        until = record.get("until") or end or int(settings.ctx.now())
         style = settings.ctx.env.get("SLURM_TIME_FORMAT") or "standard"
         yield record | {
             "Cluster": cluster,
             "TimeStart": timefmt.clock(since, style),
+            "TimeEnd": timefmt.clock(record["until"], style) if "until" in record else None,
             "Duration": timefmt.duration(max(0, until - since)),
         }
+
+
+def _yesterday(now: float) -> int:
+    """The beginning of the day before, by the local clock: what is listed when nothing is said of times."""
+    day = time.localtime(now)
+    return int(time.mktime((day.tm_year, day.tm_mon, day.tm_mday - 1, 0, 0, 0, 0, 0, -1)))
+
+
+def _ended(settings: Settings, start: int) -> Iterator[tuple[int, Record]]:
+    """What is over, of those that ended after `start`."""
+    fields = ["node", "start", "end", "state", "reason", "uid", "tres"]
+    for node, at, end, state, reason, uid, amounts in settings.ctx.controller.rows("events", fields, start=start):
+        if not end:
+            continue  # nodes themselves tell what still is so
+        words = [word.rstrip("*$~#%@^!-") for word in state.split("+")]
+        shown = [word for word in words if word == nodestates.DOWN or word in FLAG_BITS]
+        counts = tres.parse(amounts)
+        yield at, {
+            "Event": NODE, "EventRaw": 2, "NodeName": node, "Reason": reason, "User": _named(uid),
+            "State": "+".join(shown), "StateRaw": BITS.get(words[0], 0) | sum(FLAG_BITS.get(word, 0) for word in words),
+            "CPU Cnt": counts.get("cpu", 0), "TRES": by_name(counts), "until": end,
+        }  # fmt: skip
+
+
+def _named(uid: int) -> str:
+    try:
+        return f"{pwd.getpwuid(uid).pw_name}({uid})"
+    except KeyError:
+        return str(uid)
 
 
 def _moment(settings: Settings, conditions: Conditions, key: str) -> int:

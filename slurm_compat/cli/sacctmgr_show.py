@@ -6,42 +6,29 @@ What no cluster here has (federations, resources of servers, records of changes,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from slurm_compat.cli import sacctmgr_events
+from slurm_compat.cli import sacctmgr_events, sacctmgr_others
 from slurm_compat.cli.clusters import own_cluster
-from slurm_compat.cli.context import Context
 from slurm_compat.cli.sacctmgr_conditions import GRAMMARS, Conditions, read
 from slurm_compat.cli.sacctmgr_fields import COLUMNS, Column, chosen, placed
-from slurm_compat.core import fieldprint, tres
+from slurm_compat.cli.sacctmgr_records import (
+    ASSOCIATION,
+    QOS_ROW,
+    association_record,
+    deleted,
+    deleted_names,
+    qos_record,
+)
+from slurm_compat.cli.sacctmgr_settings import Settings as Settings
+from slurm_compat.cli.sacctmgr_settings import caller_is_operator as caller_is_operator
+from slurm_compat.core import fieldprint
 from slurm_compat.core.errors import BadValue, CommandError
-from slurm_compat.core.fieldprint import COLUMNS as PLAIN
 from slurm_compat.core.fieldprint import DATE, WHOLE, Placed
 
 Record = dict[str, Any]
 RPC_VERSION = 11520  # 26.05's
 CONTROL_PORT = 6817
-
-
-@dataclass
-class Settings:
-    """What sacctmgr's options and option verbs have set."""
-
-    ctx: Context
-    header: bool = True
-    form: int = PLAIN
-    associations: bool = False
-    immediate: bool = False
-    readonly: bool = False
-    quiet: bool = False
-    over: bool = False  # exit or quit was said
-    output: str = ""  # json, yaml
-    parser: str = ""
-
-    def rows(self, call: str, fields: Iterable[str]) -> list[Record]:
-        names = list(fields)
-        return [dict(zip(names, row, strict=True)) for row in self.ctx.controller.rows(call, names)]
 
 
 class Entity(NamedTuple):
@@ -61,7 +48,7 @@ def show(settings: Settings, name: str, words: Sequence[str]) -> int:
     if settings.associations and any(key == "withassoc" for _, _, key in grammar.switches):
         conditions.switches.add("withassoc")
     if grammar.with_associations & set(conditions.values) and "withassoc" not in conditions.switches:
-        from slurm_compat.cli.sacctmgr_changes import sure
+        from slurm_compat.cli.sacctmgr_confirm import sure
 
         question = "You requested options that are only valid when querying with the withassoc option."
         if not sure(settings, question):
@@ -124,28 +111,6 @@ def _check_qos(settings: Settings, name: str, conditions: Conditions) -> None:
 
 # associations, and the users and accounts they join
 
-ASSOCIATION = (
-    "id", "cluster", "account", "user", "parent_account", "parent_id", "lineage", "is_default", "shares_raw", "qos",
-    "qos_ids",
-)  # fmt: skip
-ROOTS_OWN = 2  # number of root's association in the account root, which has no flags, where others have none set
-
-
-def association_record(row: Mapping[str, Any]) -> Record:
-    return {
-        "Cluster": row["cluster"],
-        "Account": row["account"],
-        "User": row["user"],
-        "Share": row["shares_raw"],
-        "ID": row["id"],
-        "ParentID": row["parent_id"],
-        "ParentName": row["parent_account"],
-        "Lineage": row["lineage"],
-        "QOS": ",".join(row["qos"]),
-        "QOS_RAW": ",".join(map(str, row["qos_ids"])),
-        "Flags": "" if row["id"] == ROOTS_OWN else "None",
-    }
-
 
 def _associations_asked(settings: Settings, conditions: Conditions) -> Iterator[Record]:
     """The rows of associations that the conditions take, in the tree's order."""
@@ -163,8 +128,9 @@ def _associations_asked(settings: Settings, conditions: Conditions) -> Iterator[
             and conditions.passes("qos", *row["qos"])
         ):
             continue
-        # no association here is of one partition or has a default QOS of its own
-        if conditions.values.get("partitions") or conditions.values.get("default_qos"):
+        if not conditions.passes("partitions", row["partition"]):
+            continue
+        if not conditions.passes("default_qos", row["limits"].get("default_qos", "")):
             continue
         if "onlydefaults" in conditions.switches and not row["is_default"]:
             continue
@@ -182,13 +148,13 @@ def _subaccounts(rows: Iterable[Mapping[str, Any]], conditions: Conditions) -> f
 def associations(settings: Settings, conditions: Conditions) -> Iterator[Record]:
     depths: dict[int, int] = {}
     for row in _associations_asked(settings, conditions):
-        record = association_record(row)
+        record = association_record(row, conditions.switches)
         depths[row["id"]] = depth = depths.get(row["parent_id"], -1) + 1
         if "tree" in conditions.switches:
             record["Account"] = " " * depth + record["Account"]
-        if "wopinfo" in conditions.switches and row["parent_account"]:
-            record["QOS"] = record["QOS_RAW"] = ""  # what is its parent's
         yield record
+    if "withdeleted" in conditions.switches:
+        yield from deleted(settings, conditions)
 
 
 def _association_list(conditions: Conditions) -> str:
@@ -201,24 +167,28 @@ def _association_list(conditions: Conditions) -> str:
 
 
 def users(settings: Settings, conditions: Conditions) -> Iterator[Record]:
-    own = ("name", "default_account", "admin_level", "coordinates")
+    own = ("name", "default_account", "admin_level", "coordinates", "default_wckey")
+    absent: Record = dict.fromkeys(own, "")
     rows = [
         row
         for row in settings.rows("users", own)
         if conditions.passes("names", row["name"])
         and conditions.passes("default_accounts", row["default_account"])
         and _of_level(row["admin_level"], conditions)
-        and not conditions.values.get("default_wckeys")
+        and conditions.passes("default_wckeys", row["default_wckey"])
     ]
     joined: dict[str, list[Record]] = {}
     if "withassoc" in conditions.switches:
         for association in _associations_asked(settings, conditions):
-            joined.setdefault(association["user"], []).append(association_record(association))
-    for row in rows:
+            joined.setdefault(association["user"], []).append(association_record(association, conditions.switches))
+    gone = deleted_names(settings, "user", conditions) if "withdeleted" in conditions.switches else ()
+    rows += [absent | {"name": name, "admin_level": "None"} for name in gone]
+    for row in sorted(rows, key=lambda row: str(row["name"])):
         record = {
             "User": row["name"],
             "Def Acct": row["default_account"],
             "Admin": row["admin_level"],
+            "Def WCKey": row["default_wckey"],
             "Coord Accounts": ",".join(row["coordinates"]),
         }
         # one that no association is asked for of is listed all the same
@@ -247,7 +217,8 @@ def _user_list(conditions: Conditions) -> str:
 
 
 def accounts(settings: Settings, conditions: Conditions) -> Iterator[Record]:
-    own = ("name", "description", "organization", "coordinators")
+    own = ("name", "description", "organization", "coordinators", "flags")
+    absent: Record = dict.fromkeys(own, "")
     rows = [
         row
         for row in settings.rows("accounts", own)
@@ -259,14 +230,18 @@ def accounts(settings: Settings, conditions: Conditions) -> Iterator[Record]:
     joined: dict[str, list[Record]] = {}
     if "withassoc" in conditions.switches:
         for association in _associations_asked(settings, conditions):
-            joined.setdefault(association["account"], []).append(association_record(association))
-    for row in rows:
+            record = association_record(association, conditions.switches)
+            record.pop("Flags")
+            joined.setdefault(association["account"], []).append(record)
+    gone = deleted_names(settings, "account", conditions) if "withdeleted" in conditions.switches else ()
+    rows += [absent | {"name": name, "flags": "Deleted"} for name in gone]
+    for row in sorted(rows, key=lambda row: str(row["name"])):
         record = {
             "Account": row["name"],
             "Descr": row["description"],
             "Org": row["organization"],
             "Coord Accounts": ",".join(row["coordinators"]),
-            "Flags": "None",
+            "Flags": row["flags"] or "None",
         }
         # one that no association is asked for of is listed all the same
         yield from (record | association for association in joined.get(row["name"], ({},)))
@@ -286,31 +261,16 @@ def _account_list(conditions: Conditions) -> str:
 
 
 def qos(settings: Settings, conditions: Conditions) -> Iterator[Record]:
-    own = (
-        "id", "name", "description", "priority", "flags", "max_tres_per_user", "max_jobs_per_user",
-        "max_submit_jobs_per_user",
-    )  # fmt: skip
-    for row in settings.rows("qos", own):
-        if not (
+    rows = settings.rows("qos", QOS_ROW)
+    places = {row["name"]: row["id"] for row in rows}
+    for row in rows:
+        if (
             conditions.passes("names", row["name"])
             and conditions.passes("ids", str(row["id"]))
             and conditions.passes("descriptions", row["description"])
-            and conditions.passes("preempt_modes", "cluster")
+            and conditions.passes("preempt_modes", row["preempt_mode"].lower() or "cluster")
         ):
-            continue
-        yield {
-            "Name": row["name"],
-            "ID": row["id"],
-            "Descr": row["description"],
-            "Priority": row["priority"],
-            "Flags": row["flags"],
-            "GraceTime": "00:00:00",
-            "PreemptMode": "cluster",
-            "UsageFactor": "1.000000",
-            "MaxTRESPU": tres.show(tres.parse(row["max_tres_per_user"])),
-            "MaxJobsPU": row["max_jobs_per_user"],
-            "MaxSubmitPU": row["max_submit_jobs_per_user"],
-        }
+            yield qos_record(row, places)
 
 
 QOS_LIST = (
@@ -374,16 +334,6 @@ def _nothing(settings: Settings, conditions: Conditions) -> Iterator[Record]:
     return iter(())
 
 
-def wckeys(settings: Settings, conditions: Conditions) -> Iterator[Record]:
-    """None are tracked, and to see that is an operator's."""
-    if not caller_is_operator(settings):
-        raise CommandError(
-            "sacctmgr: error: Your user doesn't have privilege to perform this action",
-            " Error with request: Access/permission denied",
-        )
-    return iter(())
-
-
 def _fixed(text: str) -> Callable[[Conditions], str]:
     return lambda conditions: text
 
@@ -406,7 +356,7 @@ RESOURCE = (
     Column("Count", 6, "cou|nt", WHOLE), Column("LastConsumed", 12, "l|astconsumed", WHOLE),
     Column("Allocated", 9, "alloc|ated", WHOLE), Column("Allowed", 8, "al|lowed", WHOLE),
     Column("ServerType", 10, "servert|ype"), Column("Flags", 20, "f|lags"), Column("Cluster", 10, "cl|uster"),
-    Column("Descr", 20, "d|escription"), Column("ID", 6, "i|d", WHOLE), Column("Used", 6, "u|sed", WHOLE),
+    Column("Descr", 20, "d|escription"), Column("ID", 6, "i|d", WHOLE),
     Column("Manager", 10, "m|anager"),
 )  # fmt: skip
 RESERVATION = (
@@ -422,6 +372,11 @@ INSTANCE = (
     Column("InstanceId", 20, "instancei|d"), Column("InstanceType", 20, "instancet|ype"), Column("Extra", 20, "ex|tra"),
 )  # fmt: skip
 
+
+def _transaction_list(conditions: Conditions) -> str:
+    return "Time,Action,Actor,Where,Info" + (",User,Account,Cluster" if "withassoc" in conditions.switches else "")
+
+
 ENTITIES: dict[str, Entity] = {
     "account": Entity(_account_list, accounts),
     "association": Entity(_association_list, associations),
@@ -429,24 +384,12 @@ ENTITIES: dict[str, Entity] = {
     "event": Entity(sacctmgr_events.titles, sacctmgr_events.events),
     "federation": Entity(_fixed("Federation,Cluster,ID,Features,FedState"), _nothing, FEDERATION),
     "instance": Entity(_fixed("Cluster,NodeName,TimeStart,TimeEnd,InstanceId,InstanceType,Extra"), _nothing, INSTANCE),
-    "problem": Entity(_fixed("Cluster,Account,User,Problem"), _nothing),
+    "problem": Entity(_fixed("Cluster,Account,User,Problem"), sacctmgr_others.problems),
     "qos": Entity(_fixed(QOS_LIST), qos),
     "reservation": Entity(_fixed("Cluster,Name,TRES,TimeStart,TimeEnd,UnusedWall"), _nothing, RESERVATION),
-    "resource": Entity(_fixed("Name,Server,Type,Count,LastConsumed,Allocated,ServerType,Flags"), _nothing, RESOURCE),
-    "transaction": Entity(_fixed("Time,Action,Actor,Where,Info"), _nothing, TRANSACTION),
+    "resource": Entity(sacctmgr_others.licenses_list, sacctmgr_others.licenses, RESOURCE),
+    "transaction": Entity(_transaction_list, sacctmgr_others.transactions, TRANSACTION),
     "tres": Entity(_fixed("Type,Name%15,ID"), resources, only=frozenset(("Type", "Name", "ID"))),
     "user": Entity(_user_list, users),
-    "wckey": Entity(_fixed("WCKey,Cluster,User"), wckeys, WCKEY),
+    "wckey": Entity(_fixed("WCKey,Cluster,User"), sacctmgr_others.wckeys, WCKEY),
 }
-
-
-def caller_is_operator(settings: Settings) -> bool:
-    """Whether the caller may look at and change what is others'."""
-    from slurm_compat.cli.jsondoc import user_name
-
-    if settings.ctx.uid == 0:
-        return True
-    own = user_name(settings.ctx.uid)
-    return any(
-        row["name"] == own and row["admin_level"] != "None" for row in settings.rows("users", ("name", "admin_level"))
-    )

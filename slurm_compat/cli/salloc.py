@@ -13,14 +13,14 @@ from typing import Any
 
 import msgspec
 
-from slurm_compat.cli import allocation, batchopts, help, jobenv, srun_environment, where
+from slurm_compat.cli import allocation, batchopts, help, jobenv, srun_environment, srun_het, where
 from slurm_compat.cli.allocation import Allocation, Interrupted, SallocWords, info
 from slurm_compat.cli.batchopts import Parsed
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.controller import ControllerDown
 from slurm_compat.cli.signalpipe import SignalPipe, caught
 from slurm_compat.cli.verbose import options_given
-from slurm_compat.core.errors import NO_WORKING_DIRECTORY, TEXT, CannotCarry, CommandError, SlurmError
+from slurm_compat.core.errors import NO_WORKING_DIRECTORY, TEXT, CommandError, SlurmError
 from slurm_compat.core.model import JobRequest
 
 CAUGHT = (
@@ -39,19 +39,19 @@ def main(ctx: Context) -> int:
     quiet = bool(attrs.get("quiet"))
     argv = list(parsed.rest)
     if attrs.get("verbose"):
-        for line in options_given("salloc", parsed):
-            ctx.err(f"salloc: {line}")
-    if parsed.components:
-        raise CannotCarry("salloc", "a heterogeneous job", "submit it with sbatch")
+        for one in (parsed, *parsed.components):
+            for line in options_given("salloc", one):
+                ctx.err(f"salloc: {line}")
     if "chdir" in parsed.texts:
         try:
             os.chdir(parsed.request.current_working_directory)
         except OSError as problem:
             raise CommandError(f"salloc: error: chdir({parsed.texts['chdir']}): {problem.strerror}") from None
-    request = _completed(ctx, parsed, argv)
+    requests = [_completed(ctx, one, argv) for one in (parsed, *parsed.components)]
+    request = msgspec.structs.replace(requests[0], het_components=requests[1:])
     if not request.current_working_directory:
         raise CommandError(f"salloc: error: Job submit/allocate failed: {TEXT[NO_WORKING_DIRECTORY]}")
-    detached = bool(attrs.get("no_shell"))
+    detached = any(one.attrs.get("no_shell") for one in (parsed, *parsed.components))
     with caught(CAUGHT) as signals:
         try:
             granted = allocation.allocate(
@@ -64,7 +64,8 @@ def main(ctx: Context) -> int:
         if attrs.get("verbose"):
             info(ctx, quiet, f"JobId={granted.job_id} returned by the controller")
         info(ctx, quiet, f"Granted job allocation {granted.job_id}")
-        info(ctx, quiet, f"Nodes {granted.job['nodes']} are ready for job")
+        for job in granted.jobs:
+            info(ctx, quiet, f"Nodes {job['nodes']} are ready for job")
         if attrs.get("bell") == "always":
             ctx.stdout.write("\a")
         if detached:
@@ -121,15 +122,14 @@ class _Command:
 
     def _environment(self) -> dict[str, str]:
         ctx, request = self._ctx, self._request
-        job = self._granted.job
         env = dict(ctx.env) | jobenv.MPI_LAUNCHERS
         env |= srun_environment.of_submitter(request.current_working_directory, request.allocating_node)
-        env |= srun_environment.of_request(request)
-        env |= srun_environment.of_allocation(job, tasks_by_node(job, request))
-        if request.tasks is not None:
-            env["SLURM_NTASKS"] = env["SLURM_NPROCS"] = str(request.tasks)
-        if request.distribution:
-            env |= srun_environment.distribution(request, request.tasks or 1, int(job["node_count"]), alone=False)
+        requests = [request, *request.het_components]
+        described = [_of_component(one, job) for one, job in zip(requests, self._granted.jobs, strict=True)]
+        if len(described) == 1:
+            env |= described[0]
+        else:
+            env |= _of_components(described)
         if file := where.cluster_file(ctx.env):
             env["SLURM_CONF"] = file
         return env
@@ -216,6 +216,29 @@ class _Command:
         except SlurmError as problem:
             if isinstance(problem, ControllerDown):
                 self._ctx.error(problem.text)
+
+
+def _of_component(request: JobRequest, job: Mapping[str, Any]) -> dict[str, str]:
+    """What the command finds of one component's request and allocation; a plain job has one."""
+    env = srun_environment.of_request(request)
+    env |= srun_environment.of_allocation(job, tasks_by_node(job, request))
+    if request.tasks is not None:
+        env["SLURM_NTASKS"] = env["SLURM_NPROCS"] = str(request.tasks)
+    if request.distribution:
+        env |= srun_environment.distribution(request, request.tasks or 1, int(job["node_count"]), alone=False)
+    return env
+
+
+def _of_components(described: list[dict[str, str]]) -> dict[str, str]:
+    """The same of a heterogeneous job: each component's by its number, and little of them together."""
+    first = described[0]
+    whole = {name: first[name] for name in ("SLURM_CLUSTER_NAME", "SLURM_JOB_ID")}
+    whole["SLURM_HET_SIZE"] = whole["SLURM_PACK_SIZE"] = str(len(described))
+    tasks = sum(int(one.get("SLURM_NTASKS", "0")) for one in described)
+    if tasks:
+        whole["SLURM_NTASKS"] = whole["SLURM_NPROCS"] = str(tasks)
+    hidden = {"SLURM_CLUSTER_NAME"}
+    return whole | srun_het.by_group([{name: one[name] for name in one.keys() - hidden} for one in described])
 
 
 def tasks_by_node(job: Mapping[str, Any], request: JobRequest) -> list[int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from slurm_compat import SLURM_VERSION
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.optiontable import OPERAND, REQUIRED, Opt, help_lines, parsed
+from slurm_compat.cli.relayed import Relayed
 from slurm_compat.cli.sattach_run import Attached, Filters
 from slurm_compat.cli.selected import job_id_of, selected
 from slurm_compat.cli.srun_listener import Listener
@@ -89,8 +90,10 @@ def main(ctx: Context) -> int:
     if wanted.step in NOT_THESE:
         raise CommandError("sattach: error: Cannot be used with extern or batch steps")
     listener = None if asked.layout else Listener(ctx.env)
+    relayed = None
     try:
         job_id = job_id_of(ctx, wanted)
+        relayed = Relayed(ctx, listener) if listener else None
         answer = ctx.controller.call(
             "step_attach", job_id=job_id, step_id=wanted.step,
             addresses=listener.addresses if listener else [], secret=listener.secret if listener else "",
@@ -108,7 +111,7 @@ def main(ctx: Context) -> int:
         return 0
     ctx.stdout.flush()
     filters = Filters(asked.input, asked.output, asked.error)
-    return Attached(listener, layout, filters, asked.label, 0 if asked.quiet else asked.verbose).run()
+    return Attached(listener, layout, filters, asked.label, 0 if asked.quiet else asked.verbose, relayed).run()
 
 
 def layout_lines(layout: list[tuple[str, list[int], int]], nodes: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from slurm_compat.cli import terminal
+from slurm_compat.cli.relayed import Relayed
 from slurm_compat.cli.selectloop import READ, WRITE, SelectLoop
 from slurm_compat.cli.srun_listener import Listener
 from slurm_compat.cli.srun_peers import Layout, Peer, Peers
@@ -29,13 +30,18 @@ class Filters(NamedTuple):
 class Attached:
     """`run` goes on until all tasks have ended; its answer is their highest exit code."""
 
-    def __init__(self, listener: Listener, layout: Layout, filters: Filters, label: bool, verbose: int) -> None:
+    def __init__(
+        self, listener: Listener, layout: Layout, filters: Filters, label: bool, verbose: int,
+        relayed: Relayed | None = None,
+    ) -> None:  # fmt: skip
         self._listener = listener
         self._filters = filters
         self._verbose = verbose
         self._loop = SelectLoop()
         self._peers = Peers(self._loop, listener, self._on_frame, lambda peer: self._maybe_over())
         self._peers.layout = layout
+        if relayed is not None:
+            relayed.watch(self._loop, self._peers)
         count = sum(len(ranks) for _, ranks, _ in layout)
         width = len(str(count - 1))
         self._labels = [f"{rank:>{width}}: ".encode() if label else b"" for rank in range(count)]

@@ -13,6 +13,7 @@ from typing import Any
 from slurm_compat import SLURM_VERSION
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.optiontable import help_lines
+from slurm_compat.cli.relayed import Relayed
 from slurm_compat.cli.sbcast_options import OPTIONS, Asked, asked_for
 from slurm_compat.cli.sbcast_send import Sending
 from slurm_compat.cli.selected import job_id_of
@@ -70,7 +71,9 @@ def _send(ctx: Context, asked: Asked, job_id: int, source: int) -> int:
             ctx.err(f"sbcast: {line}")
     name = str(asked.job.job_id) + (f"+{asked.job.offset}" if asked.job.offset is not None else "")
     listener = Listener(ctx.env)
+    relayed = None
     try:
+        relayed = Relayed(ctx, listener)
         answer = ctx.controller.call(
             "broadcast", job_id=job_id, step_id=asked.job.step, addresses=listener.addresses, secret=listener.secret,
             path=asked.path, force=asked.force, mode=stat.S_IMODE(found.st_mode),
@@ -80,7 +83,7 @@ def _send(ctx: Context, asked: Asked, job_id: int, source: int) -> int:
             for line in _job(asked, name, answer, int(ctx.now())):
                 ctx.err(f"sbcast: {line}")
         ctx.stderr.flush()
-        sending = Sending(listener, source, answer["nodes"], asked.timeout or PATIENCE)
+        sending = Sending(listener, source, answer["nodes"], asked.timeout or PATIENCE, relayed)
         unreached = [node for node in answer["nodes"] if node not in answer["reached"]]
         failed = sending.run(unreached)
     except SlurmError as problem:
@@ -89,6 +92,8 @@ def _send(ctx: Context, asked: Asked, job_id: int, source: int) -> int:
     finally:
         with contextlib.suppress(OSError):
             listener.stop()
+            if relayed is not None:
+                relayed.close()
     for node, number in failed:
         ctx.error(f"REQUEST_FILE_BCAST({node}): {os.strerror(number)}")
     return failed[-1][1] if failed else 0

@@ -7,6 +7,7 @@ import errno
 import os
 from dataclasses import dataclass
 
+from slurm_compat.cli.relayed import Relayed
 from slurm_compat.cli.selectloop import SelectLoop
 from slurm_compat.cli.srun_listener import Listener
 from slurm_compat.cli.srun_peers import Peer, Peers
@@ -29,13 +30,17 @@ class Progress:
 class Sending:
     """`run` answers the nodes that don't have the file now: [(node, errno)], in the order they told."""
 
-    def __init__(self, listener: Listener, source: int, nodes: list[str], patience: float) -> None:
+    def __init__(
+        self, listener: Listener, source: int, nodes: list[str], patience: float, relayed: Relayed | None = None
+    ) -> None:
         """`patience`: seconds a node may take to come, or to take anything more."""
         self._source = source
         self._patience = patience
         self._loop = SelectLoop()
         self._peers = Peers(self._loop, listener, self._on_frame, self._on_gone)
         self._peers.layout = [(node, [rank], 0) for rank, node in enumerate(nodes)]
+        if relayed is not None:
+            relayed.watch(self._loop, self._peers)
         self._progress = {node: Progress() for node in nodes}
         self._failed: list[tuple[str, int]] = []
 

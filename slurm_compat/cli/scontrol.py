@@ -6,65 +6,67 @@ exit code is 1 if any of a call's verbs did not. Words and codes as 26.05 has th
 
 from __future__ import annotations
 
-import shlex
+import pwd
 
 from slurm_compat.cli import scontrol_daemons as daemons
+from slurm_compat.cli import scontrol_here as here
 from slurm_compat.cli import scontrol_jobs as jobs
 from slurm_compat.cli import scontrol_local as local
-from slurm_compat.cli.clusters import require_own_cluster
+from slurm_compat.cli import scontrol_log as log
+from slurm_compat.cli import scontrol_nodes, scontrol_write
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.scontrol_changes import update_verb
 from slurm_compat.cli.scontrol_create import create, delete
 from slurm_compat.cli.scontrol_entities import show_verb
 from slurm_compat.cli.scontrol_help import print_help
-from slurm_compat.cli.scontrol_session import Session, Verb, option_verb, refused
+from slurm_compat.cli.scontrol_session import Session, Verb, option_verb
 from slurm_compat.cli.scontrol_update import BadUpdate
-from slurm_compat.core.errors import CommandError
 
 MAX_LINE = 64 * 1024  # characters of an interactive line
 
 
 VERBS: dict[str, Verb] = {
-    "abort": Verb(5, 0, 0, refused("abort", "scontrol shutdown stops the controller")),
     "all": Verb(3, 0, 0, option_verb(all=True)),
-    "cancel_reboot": Verb(3, 1, 1, refused("cancel_reboot", "no reboot is ever pending: nodes are not rebooted here")),
-    "cluster": Verb(2, 0, 1, refused("cluster", "there is one cluster; SLURM_CONF names another's file")),
+    "cancel_reboot": Verb(3, 0, 1, scontrol_nodes.cancel_reboot),
+    "cluster": Verb(2, 0, 1, daemons.cluster),
     "completing": Verb(2, 0, 0, local.completing),
     "create": Verb(2, 0, None, create),
     "delete": Verb(3, 0, None, delete),
-    "details": Verb(3, 0, 0, option_verb(details=1)),
+    "details": Verb(1, 0, 0, option_verb(details=1)),
     "errnumstr": Verb(2, 1, 1, local.errnumstr),
     "exit": Verb(1, 0, 0, option_verb(over=True)),
-    "fsdampeningfactor": Verb(2, 1, 1, refused("fsdampeningfactor", "shares are Armada's")),
-    "getent": Verb(3, 0, 1, refused("getent", "users are looked up on the node itself")),
+    "fsdampeningfactor": Verb(2, 1, 1, log.fsdampeningfactor),
+    "getaddrs": Verb(4, 0, None, here.getaddrs),
+    "getent": Verb(4, 0, 1, here.getent),
+    "gethost": Verb(4, 0, None, here.gethost),
     "help": Verb(2, 0, 0, print_help),
     "hide": Verb(2, 0, 0, option_verb(all=False)),
     "hold": Verb(2, 1, None, jobs.hold),
     "holdu": Verb(5, 1, None, jobs.uhold),
-    "listjobs": Verb(5, 0, 1, refused("listjobs", "squeue -w NODE lists them")),
-    "listpids": Verb(5, 0, 2, local.listpids),
-    "liststeps": Verb(5, 0, 1, refused("liststeps", "squeue -s -w NODE lists them")),
+    "listjobs": Verb(5, 0, 1, here.listjobs),
+    "listpids": Verb(5, 0, 2, here.listpids),
+    "liststeps": Verb(5, 0, 1, here.liststeps),
     "notify": Verb(1, 2, None, jobs.notify),
     "oneliner": Verb(1, 0, 0, option_verb(one_line=True)),
-    "pidinfo": Verb(3, 1, 1, refused("pidinfo", "scontrol listpids shows the pids of a job")),
+    "pidinfo": Verb(3, 1, 1, here.pidinfo),
     "ping": Verb(3, 0, 0, daemons.ping),
-    "power": Verb(3, 1, None, refused("power", "nodes' power is not managed here")),
+    "power": Verb(3, 1, None, log.power),
     "quiet": Verb(4, 0, 0, option_verb(quiet=True)),
     "quit": Verb(4, 0, 0, option_verb(over=True)),
-    "reboot": Verb(3, 1, None, refused("reboot", "nodes are not rebooted here")),
-    "reboot_nodes": Verb(8, 0, None, refused("reboot_nodes", "nodes are not rebooted here")),
+    "reboot": Verb(3, 0, None, scontrol_nodes.reboot),
+    "reboot_nodes": Verb(8, 0, None, scontrol_nodes.reboot),
     "reconfigure": Verb(3, 0, 0, daemons.reconfigure),
     "release": Verb(3, 1, None, jobs.release),
     "requeue": Verb(3, 1, None, jobs.requeue),
     "requeuehold": Verb(8, 1, None, jobs.requeuehold),
     "resume": Verb(3, 1, None, jobs.resume),
-    "schedloglevel": Verb(3, 1, 1, refused("schedloglevel", "there is no scheduler log; scheduling is Armada's")),
-    "setdebug": Verb(8, 1, None, daemons.setdebug),
-    "setdebugflags": Verb(9, 1, None, daemons.setdebug),
+    "schedloglevel": Verb(3, 1, 1, log.schedloglevel),
+    "setdebug": Verb(8, 1, None, log.setdebug),
+    "setdebugflags": Verb(9, 1, None, log.setdebugflags),
     "show": Verb(2, 1, None, show_verb),
     "shutdown": Verb(8, 0, 1, daemons.shutdown),
     "suspend": Verb(2, 1, None, jobs.suspend),
-    "takeover": Verb(8, 0, 1, refused("takeover", "there is no backup controller")),
+    "takeover": Verb(8, 0, 1, log.takeover),
     "token": Verb(3, 0, None, daemons.token),
     "top": Verb(3, 1, None, jobs.top),
     "uhold": Verb(3, 1, None, jobs.uhold),
@@ -72,7 +74,7 @@ VERBS: dict[str, Verb] = {
     "verbose": Verb(4, 0, 0, option_verb(quiet=False)),
     "version": Verb(4, 0, 0, daemons.version),
     "wait_job": Verb(2, 1, 1, local.wait_job),
-    "write": Verb(1, 1, 3, local.write),
+    "write": Verb(1, 1, 3, scontrol_write.write),
 }
 
 
@@ -85,20 +87,29 @@ def process(session: Session, words: list[str]) -> bool:
             if len(rest) < verb.fewest:
                 return session.fail(f"too few arguments for keyword:{words[0]}")
             if verb.most is not None and len(rest) > verb.most:
+                session.over = session.over or name in ("exit", "quit")
                 session.fail(f"too many arguments for keyword:{words[0]}")
                 if verb.do is print_help:
                     print_help(session, [])
                 return False
             try:
-                return verb.do(session, rest)
+                return _documented(session, name, rest) if session.document else verb.do(session, rest)
             except BadUpdate as problem:
                 return session.fail(*problem.lines)
     return session.fail(f"invalid keyword: {words[0]}")
 
 
+def _documented(session: Session, name: str, words: list[str]) -> bool:
+    from slurm_compat.cli.scontrol_json import shown
+
+    done = shown(session, name, words)
+    return VERBS[name].do(session, words) if done is None else done
+
+
 def interactive(session: Session) -> bool:
     """A session on stdin until exit, quit or its end."""
     good = True
+    last: list[str] = []
     while not session.over:
         session.ctx.stdout.write("scontrol: ")
         session.ctx.stdout.flush()
@@ -108,14 +119,30 @@ def interactive(session: Session) -> bool:
             break
         if not session.ctx.stdin.isatty():
             session.ctx.out(line.rstrip("\n"))  # as readline shows what it reads where no terminal does
-        try:
-            words = shlex.split(line, comments=True)
-        except ValueError:
-            words = line.split()
+        words = typed(line)
+        words, last = (last, last) if words[:1] == ["!!"] else (words, words)
         if words:
             good &= process(session, words)
             session.ctx.stderr.flush()
     return good
+
+
+def typed(line: str) -> list[str]:
+    """The words of a line. A quote that is not a word's first character keeps spaces in it up to the next; all stay."""
+    words: list[str] = []
+    place = 0
+    while place < len(line):
+        if line[place].isspace():
+            place += 1
+            continue
+        start, quote = place, ""
+        place += 1
+        while place < len(line) and (quote or not line[place].isspace()):
+            if line[place] in "'\"" and quote in ("", line[place]):
+                quote = "" if quote else line[place]
+            place += 1
+        words.append(line[start:place].rstrip("\r\n"))
+    return words
 
 
 def main(ctx: Context) -> int:
@@ -133,10 +160,13 @@ def main(ctx: Context) -> int:
         elif key == "h":
             print_help(session, [])
             return 0
+        elif key == "u" and user_id(value) is None:
+            ctx.error(f'--uid="{value}" invalid')
+            return 0
         else:
             _set_option(session, key, value)
     good = process(session, words) if words else interactive(session)
-    return 0 if good else 1
+    return 0 if good else session.code
 
 
 def _set_option(session: Session, key: str, value: str) -> None:
@@ -149,8 +179,20 @@ def _set_option(session: Session, key: str, value: str) -> None:
     elif key == "hide":
         session.all = False
     elif key in ("json", "yaml"):
-        raise CommandError(f"scontrol: error: --{key} is not supported here yet; the text forms have every field")
-    elif key == "u" and session.ctx.uid:
-        raise CommandError("scontrol: error: Only root may act as another user with --uid")
+        session.document, session.parser = key, value
+    elif key == "Q":
+        session.quiet = True
+    elif key == "v":
+        session.quiet = False
+    elif key == "u":
+        session.uid = user_id(value)
     elif key == "M":
-        require_own_cluster(session.ctx, value)
+        daemons.choose_cluster(session, value)
+
+
+def user_id(text: str) -> int | None:
+    """A user's number by his name or the number itself."""
+    try:
+        return pwd.getpwnam(text).pw_uid
+    except (KeyError, ValueError):
+        return int(text) if text.isascii() and text.isdigit() else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from slurm_compat.cli import scontrol_partition, scontrol_reservation
 from slurm_compat.cli import scontrol_update as update
-from slurm_compat.cli.scontrol_daemons import setdebug
 from slurm_compat.cli.scontrol_jobs import on_jobs, targets_of
+from slurm_compat.cli.scontrol_log import setdebug
 from slurm_compat.cli.scontrol_session import Session
 from slurm_compat.core import errors, hostlist
 from slurm_compat.core.errors import BadValue, SlurmError
@@ -27,10 +28,10 @@ def update_verb(session: Session, words: list[str]) -> bool:
     if subject in updates:
         return updates[subject](session, name, rest)
     if subject == "ReservationName":
-        session.ctx.error("reservations are not kept by this cluster yet; hold the jobs, or set a partition down")
-        return False
+        return scontrol_reservation.update(session, name, rest)
     if subject == "SlurmctldDebug":
-        return setdebug(session, [name])
+        # the real one takes no name of a level here
+        return setdebug(session, [name]) if name.isdigit() else session.fail(f"invalid debug level: {name}")
     return session.fail(
         "No valid entity in update command",
         'Input line must include "NodeName", "PartitionName", "Reservation", "JobId", or "SlurmctldDebug"',
@@ -38,13 +39,23 @@ def update_verb(session: Session, words: list[str]) -> bool:
 
 
 def _subject(words: list[str]) -> tuple[str, str, list[str]]:
-    """What an update is about, its name, and the other words. JobId wins over JobName, which may be a change."""
+    """What an update is about, its name, and the other words.
+
+    JobId wins over JobName, which may be a change; of a reservation and a partition, which may be one too, the first.
+    """
+    found: dict[str, int] = {}
     for subject, least in SUBJECTS:
         for index, word in enumerate(words):
-            key, equals, value = word.partition("=")
+            key, equals, _ = word.partition("=")
             if equals and len(key) >= least and subject.lower().startswith(key.lower()):
-                return subject, value, words[:index] + words[index + 1 :]
-    return "", "", words
+                found.setdefault(subject, index)
+    if not found:
+        return "", "", words
+    subject = next(iter(found))
+    if subject == "PartitionName" and found.get("ReservationName", len(words)) < found[subject]:
+        subject = "ReservationName"
+    index = found[subject]
+    return subject, words[index].partition("=")[2], words[:index] + words[index + 1 :]
 
 
 def _update_job(session: Session, name: str, words: list[str]) -> bool:
@@ -76,20 +87,30 @@ def _update_step(session: Session, name: str, words: list[str]) -> bool:
 
 
 def _update_node(session: Session, name: str, words: list[str]) -> bool:
+    if misformed := next((word for word in words if "=" not in word), ""):
+        session.ctx.error(f"Invalid input: {misformed}  Request aborted")
+        return False
     changes = update.changes(words, update.NODE_KEYS, session.ctx.now(), update.bad_node_value)
+    if not changes:
+        return session.fail("No changes specified")
+    if "resume_after" in changes and changes.get("state") not in ("DOWN", "DRAIN"):
+        return session.fail("You can only specify a resume time when DOWNING or DRAINING a node. Request denied")
     if changes.get("state") in ("DOWN", "DRAIN") and not changes.get("reason"):
         return session.fail("You must specify a reason when DOWNING or DRAINING a node. Request denied")
     try:
         session.ctx.controller.call("update_node", names=hostlist.expand(name), changes=changes)
     except BadValue:
-        return session.fail(f"Invalid hostlist: {name}")
+        return session.fail(f"slurm_update error: {errors.TEXT[errors.INVALID_NODE_NAME]}")
     except SlurmError as problem:
         return session.fail(f"slurm_update error: {problem.text}")
     return True
 
 
 def _update_partition(session: Session, name: str, words: list[str]) -> bool:
-    changes = update.changes(words, update.PARTITION_KEYS, session.ctx.now(), update.bad_partition_value)
+    changes = scontrol_partition.changes(words)
+    if not changes:
+        session.ctx.error("No changes specified")
+        return False
     try:
         session.ctx.controller.call("update_partition", name=name, changes=changes)
     except SlurmError as problem:

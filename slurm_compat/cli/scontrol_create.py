@@ -1,25 +1,21 @@
-"""`scontrol create` and `scontrol delete`: partitions made by hand, which live until the controller ends.
+"""`scontrol create` and `scontrol delete`: partitions made by hand, and reservations.
 
-Words and codes as 26.05 has them. Reservations are not kept here, and are refused by name.
+Words and codes as 26.05 has them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slurm_compat.cli import scontrol_update as update
+from slurm_compat.cli import scontrol_nodes, scontrol_partition, scontrol_reservation
 from slurm_compat.core import errors
 from slurm_compat.core.errors import SlurmError
 
 if TYPE_CHECKING:
     from slurm_compat.cli.scontrol_session import Session
 
-NO_RESERVATIONS = (
-    f"{errors.TEXT[errors.NOT_SUPPORTED]} (reservations are not kept by this cluster; hold the jobs, or set a"
-    " partition down)"
-)
 FORMAT = "Proper format is 'delete <ENTITY>=<ID>' or 'delete <ENTITY> <ID>'"
-KINDS = ("partition", "reservation")
+KINDS = ("partition", "reservation", "node")
 LEAST = 3  # letters of a kind that suffice
 
 
@@ -40,8 +36,10 @@ def create(session: Session, words: list[str]) -> bool:
     if not entity:
         session.ctx.error(f"Invalid creation entity: {words[0]}")
         return False
+    if entity == "node":
+        return scontrol_nodes.create(session, words)
     if entity == "reservation":
-        return session.fail(f"Error creating the reservation: {NO_RESERVATIONS}")
+        return scontrol_reservation.create(session, words)
     for word, kind in kinds:
         if "=" not in word:
             session.ctx.error(f"Invalid input: {word}  Request aborted")
@@ -51,7 +49,7 @@ def create(session: Session, words: list[str]) -> bool:
             return session.fail(f"Error creating the partition: {errors.TEXT[errors.INVALID_PARTITION_NAME]}")
     name = next(word.partition("=")[2] for word, kind in kinds if kind)
     rest = [word for word, kind in kinds if not kind]
-    changes = update.changes(rest, update.PARTITION_KEYS, session.ctx.now(), update.bad_partition_value)
+    changes = scontrol_partition.changes(rest)
     try:
         session.ctx.controller.call("update_partition", name=name, changes=changes | {"create": True})
     except SlurmError as problem:
@@ -71,8 +69,10 @@ def delete(session: Session, words: list[str]) -> bool:
     kind = kind_of(entity)
     if not kind:
         return session.fail(f"Invalid deletion entity: {text}")
+    if kind == "node":
+        return scontrol_nodes.delete(session, text, name)
     if kind == "reservation":
-        return session.fail(f"delete_reservation {text}: {NO_RESERVATIONS}")
+        return scontrol_reservation.delete(session, text, name)
     try:
         session.ctx.controller.call("update_partition", name=name, changes={"delete": True})
     except SlurmError as problem:

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import os
+import time
 
 from slurm_compat import SLURM_VERSION
-from slurm_compat.cli.controller import ControllerDown
+from slurm_compat.cli.clusters import own_cluster, require_own_cluster
 from slurm_compat.cli.scontrol_session import Session
 from slurm_compat.cli.where import controller_host
-from slurm_compat.core import errors, timefmt
-from slurm_compat.core.errors import SlurmError
+from slurm_compat.core import timefmt
+from slurm_compat.core.errors import CommandError, SlurmError
+
+
+def pinged(session: Session) -> tuple[str, bool, int]:
+    """The controller's host, whether it answers, and within how many microseconds it did."""
+    began = time.monotonic()
+    try:
+        host = session.ctx.controller.call("ping")["hostname"]
+    except SlurmError:  # nobody there, or nobody who would have us: the real one does not tell the two apart
+        host = controller_host(session.ctx.env) or os.uname().nodename.partition(".")[0]
+        return host, False, 0
+    return host, True, round((time.monotonic() - began) * 1_000_000)
 
 
 def ping(session: Session, words: list[str]) -> bool:
-    try:
-        answer = session.ctx.controller.call("ping")
-    except ControllerDown:
-        host = controller_host(session.ctx.env) or os.uname().nodename.partition(".")[0]
-        session.ctx.out(f"Slurmctld(primary) at {host} is DOWN")
+    host, up, _ = pinged(session)
+    host = session.cluster or host  # with -M the cluster stands where its controller's host does
+    session.ctx.out(f"Slurmctld(primary) at {host} is {'UP' if up else 'DOWN'}")
+    if not up:
         stars = "*" * 41
         session.ctx.out(f"{stars}\n** RESTORE SLURMCTLD DAEMON TO SERVICE **\n{stars}")
-        return False
-    session.ctx.out(f"Slurmctld(primary) at {answer['hostname']} is UP")
-    return True
+    return up
 
 
 def version(session: Session, words: list[str]) -> bool:
@@ -49,8 +58,23 @@ def show_daemons(session: Session, words: list[str]) -> bool:
     return True
 
 
-def setdebug(session: Session, words: list[str]) -> bool:
-    return session.fail("slurm_set_debug_level error:Permission denied")
+def cluster(session: Session, words: list[str]) -> bool:
+    """Another cluster there is not; none named means this one."""
+    if words:
+        choose_cluster(session, words[0])
+    return True
+
+
+def choose_cluster(session: Session, names: str) -> None:
+    """-M: this cluster among the names will do. Raises CommandError when it is not."""
+    own = own_cluster(session.ctx)
+    wanted = names.split(",")
+    if own not in wanted and "all" not in wanted:
+        require_own_cluster(session.ctx, names)
+    for name in wanted:
+        if name not in (own, "all"):
+            session.ctx.error(f"No cluster '{name}' known by database.")
+    session.cluster = own
 
 
 def reconfigure(session: Session, words: list[str]) -> bool:
@@ -70,5 +94,33 @@ def shutdown(session: Session, words: list[str]) -> bool:
 
 
 def token(session: Session, words: list[str]) -> bool:
-    session.ctx.error(f"slurm_fetch_token: error with request: {errors.TEXT[8004]}")
-    return False
+    asked: dict[str, str | int] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or key.lower() not in ("lifespan", "username"):
+            session.ctx.err(f"Invalid option: `{word}`")
+            return False
+        if key.lower() == "username":
+            asked["user_name"] = value
+        else:
+            asked["lifespan"] = _lifespan(value)
+    try:
+        answer = session.ctx.controller.call("token", **asked)
+    except SlurmError as problem:
+        session.ctx.error(f"slurm_fetch_token: error with request: {problem.text}")
+        return False
+    session.ctx.out(f"SLURM_JWT={answer['token']}")
+    return True
+
+
+LONGEST = 0x7FFFFFFF  # seconds; what a C int holds
+
+
+def _lifespan(text: str) -> int:
+    if text.lower() in ("infinite", "unlimited"):
+        return LONGEST
+    if not text.isdecimal() or int(text) == 0:
+        raise CommandError(f'scontrol: error: Invalid numeric value "{text}" for lifespan.')
+    if int(text) > LONGEST:
+        raise CommandError(f"scontrol: error: Numeric argument ({text}) too large for lifespan.")
+    return int(text)

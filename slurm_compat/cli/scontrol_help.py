@@ -33,8 +33,8 @@ OPTIONS = (
 # verbs with more to say than their name does
 WORDS = {
     "completing": "jobs that are completing, and their nodes",
-    "create": "PartitionName=… KEY=VALUE…: a partition until the controller ends (reservations are refused)",
-    "delete": "PartitionName=…",
+    "create": "PartitionName=… KEY=VALUE…: a partition; reservation KEY=VALUE…: nodes for some, from then to then",
+    "delete": "PartitionName=…, ReservationName=…",
     "errnumstr": "NUMBER: the text of a Slurm error",
     "hold": "JOBS…: keep pending jobs from starting",
     "listpids": "[JOB[.STEP]]: processes of steps on this node",

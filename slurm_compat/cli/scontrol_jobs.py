@@ -7,7 +7,7 @@ from typing import Any
 
 from slurm_compat.cli.controller import ControllerDown
 from slurm_compat.cli.scontrol_session import Session
-from slurm_compat.core import errors, hostlist
+from slurm_compat.core import errors, hostlist, jobid
 from slurm_compat.core.errors import BadValue, SlurmError
 
 
@@ -20,7 +20,8 @@ def targets_of(session: Session, words: Sequence[str]) -> list[str]:
             rows = session.rows("jobs", ["job_id", "name"], user_ids=[session.ctx.uid] if session.ctx.uid else [])
             targets += [str(row["job_id"]) for row in rows if row["name"] == value]
         else:
-            targets += [part for part in _outside_brackets(value if equals else word) if part]
+            parts = (part for each in (value if equals else word).split() for part in _outside_brackets(each))
+            targets += [part for part in parts if part]
     return targets
 
 
@@ -31,9 +32,21 @@ def _outside_brackets(text: str) -> list[str]:
         return [text]
 
 
+def _strangers(session: Session, targets: Sequence[str]) -> list[str]:
+    """Of these jobs those that the user of --uid may not change; nobody but root speaks for another."""
+    if session.uid == 0 and not session.ctx.uid:
+        return []
+    if session.ctx.uid not in (0, session.uid):
+        return list(targets)
+    owners = {str(row["job_id"]): row["user_id"] for row in session.rows("jobs", ["job_id", "user_id"])}
+    return [target for target in targets if owners.get(target.partition("_")[0], session.uid) != session.uid]
+
+
 def on_jobs(session: Session, words: list[str], call: str, also: str = "", **args: Any) -> bool:
     """Make a call on jobs and word what was refused; `also`: a second line Slurm prints after each."""
     targets = targets_of(session, words)
+    if call == "update_job" and session.uid is not None and (strangers := _strangers(session, targets)):
+        return session.fail(*(f"{errors.TEXT[errors.USER_ID_MISSING]} for job {target}" for target in strangers))
     try:
         refused = session.ctx.controller.call(call, targets=targets, **args)["errors"]
     except ControllerDown:
@@ -77,11 +90,12 @@ def requeue(session: Session, words: list[str]) -> bool:
     return on_jobs(session, jobs, "requeue", incomplete=bool(incomplete))
 
 
+SPECIAL_EXIT = ("state=specialexit", "state=se")
+
+
 def requeuehold(session: Session, words: list[str]) -> bool:
-    special = [word for word in words if word.lower().startswith("state=")]
-    jobs = [word for word in words if not word.lower().startswith("state=")]
-    if special and special[0].partition("=")[2].lower() not in ("specialexit", "se"):
-        return session.fail(f"Invalid state specified: {special[0]}")
+    special = [word for word in words if word.lower() in SPECIAL_EXIT]
+    jobs = [word for word in words if word not in special]
     return on_jobs(session, jobs, "requeue", hold=True, special_exit=bool(special))
 
 
@@ -90,10 +104,13 @@ def top(session: Session, words: list[str]) -> bool:
 
 
 def notify(session: Session, words: list[str]) -> bool:
+    """A step's id does for its job's. What is no id at all is told as the real one tells it, in one line."""
     try:
-        result = session.ctx.controller.call("update_job", targets=[words[0]], changes={"notify": " ".join(words[1:])})
+        job_id = jobid.parse(words[0].partition(".")[0]).job_id
+    except BadValue:
+        return session.fail(f"Invalid job_id {words[0]}job notify failure: No error")
+    try:
+        session.ctx.controller.call("notify", job_id=job_id, text=" ".join(words[1:]))
     except SlurmError as problem:
         return session.fail(f"job notify failure: {problem.text}")
-    for _, _, text in result["errors"]:
-        session.fail(f"job notify failure: {text}")
-    return not result["errors"]
+    return True

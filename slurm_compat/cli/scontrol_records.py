@@ -8,35 +8,39 @@ from slurm_compat.cli import scontrol_show as show
 from slurm_compat.cli.scontrol_session import Session
 from slurm_compat.core import hostlist, jobid, taskids
 from slurm_compat.core.errors import BadValue, SlurmError
+from slurm_compat.core.nodestates import FUTURE
 
 ANY_TASK = 1 << 32  # no task's id is above it
 
 
-def show_job(session: Session, words: list[str]) -> bool:
+def wanted_jobs(session: Session, words: list[str], fields: list[str]) -> list[dict[str, Any]]:
+    """Rows of the job or task named, or of all. Raises BadValue for what is no job's id, SlurmError for no job's."""
     job_ids: list[int] = []
     task: jobid.JobExpression | None = None
     if words:
-        try:
-            task = jobid.parse(words[0])
-            if task.tasks and task.task is None:
-                raise BadValue(words[0])  # of tasks one is shown, or all with their array
-        except BadValue:
-            return session.fail("scontrol_print_job error: Invalid job id specified")
+        task = jobid.parse(words[0])
+        if task.tasks and task.task is None:
+            raise BadValue(words[0])  # of tasks one is shown, or all with their array
         job_ids = [task.job_id]
+    rows = session.rows("jobs", fields, job_ids=job_ids)
+    return [row for row in rows if _of_task(row, task)] if task is not None and task.tasks else rows
+
+
+def show_job(session: Session, words: list[str]) -> bool:
     try:
-        rows = session.rows("jobs", show.JOB_NEEDS, job_ids=job_ids)
+        rows = wanted_jobs(session, words, show.JOB_NEEDS)
+    except BadValue:
+        return session.fail("scontrol_print_job error: Invalid job id specified")
     except SlurmError as problem:
         return session.fail(f"slurm_load_jobs error: {problem.text}")
-    if task is not None and task.tasks:
-        rows = [row for row in rows if _of_task(row, task)]
-        if not rows:
-            return session.fail(f"Job {words[0]} not found")
+    if words and not rows:
+        return session.fail(f"Job {words[0]} not found")
     for row in rows:
         session.ctx.stdout.write(
             show.record(show.job_lines(row, session.time_format, bool(session.details)), session.one_line)
         )
     if not rows:
-        session.ctx.out("No jobs in the system")
+        session.say("No jobs in the system")
     return True
 
 
@@ -71,9 +75,9 @@ def show_step(session: Session, words: list[str]) -> bool:
         session.ctx.stdout.write(show.record(show.step_lines(row, session.time_format), session.one_line))
     if not rows:
         if words:
-            session.ctx.out(f"Job step {words[0]} not found")
+            session.say(f"Job step {words[0]} not found")
             return False
-        session.ctx.out("No job steps in the system")
+        session.say("No job steps in the system")
     return True
 
 
@@ -89,14 +93,18 @@ def show_node(session: Session, words: list[str]) -> bool:
     good = True
     for name in wanted or rows:
         row = rows.get(name)
+        if row is not None and row["state"] == FUTURE and not session.all:
+            if not wanted:
+                continue
+            row = None
         if row is None:
-            session.ctx.out(f"Node {name} not found")
+            session.say(f"Node {name} not found")
             good = False
             continue
         lines = show.node_lines(row, session.time_format, bool(session.details))
         session.ctx.stdout.write(show.record(lines, session.one_line))
     if not rows:
-        session.ctx.out("No nodes in the system")
+        session.say("No nodes in the system")
     return good
 
 
@@ -107,19 +115,10 @@ def show_partition(session: Session, words: list[str]) -> bool:
         if not row["hidden"] or session.all or words:
             session.ctx.stdout.write(show.record(show.partition_lines(row, session.time_format), session.one_line))
     if words and not wanted:
-        session.ctx.out(f"Partition {words[0]} not found")
+        session.say(f"Partition {words[0]} not found")
         return False
     if not rows:
-        session.ctx.out("No partitions in the system")
-    return True
-
-
-def show_reservation(session: Session, words: list[str]) -> bool:
-    rows = session.rows("reservations", ["name"])
-    if words and words[0] not in (row["name"] for row in rows):
-        session.ctx.out(f"Reservation {words[0]} not found")
-        return False
-    session.ctx.out("No reservations in the system")
+        session.say("No partitions in the system")
     return True
 
 
@@ -132,5 +131,5 @@ def show_license(session: Session, words: list[str]) -> bool:
         if words:
             session.ctx.error(f'query "{words[0]}" matched zero licenses.')
             return False
-        session.ctx.out("No licenses configured in Slurm.")
+        session.say("No licenses configured in Slurm.")
     return True

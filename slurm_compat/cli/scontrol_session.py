@@ -27,6 +27,11 @@ class Session:
     all: bool = False
     quiet: bool = False
     over: bool = False  # exit or quit was said
+    document: str = ""  # "json" or "yaml": what has a document is printed as one
+    parser: str = ""  # the version of its schema, with flags
+    cluster: str = ""  # of -M
+    uid: int | None = None  # of --uid: whose changes of jobs these are to be
+    code: int = 1  # the exit code when a verb did not go well
 
     @property
     def time_format(self) -> str:
@@ -43,8 +48,14 @@ class Session:
 
     def fail(self, *lines: str) -> bool:
         for line in lines:
-            self.ctx.err(line)
+            if not self.quiet:
+                self.ctx.err(line)
         return False
+
+    def say(self, text: str) -> None:
+        """What --quiet leaves out."""
+        if not self.quiet:
+            self.ctx.out(text)
 
 
 class Verb(NamedTuple):

@@ -6,7 +6,7 @@ and words as 26.05 prints them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from slurm_compat.core import states
@@ -84,6 +84,8 @@ def job_lines(job: Row, time_format: TimeFormat, details: bool) -> list[str]:
         f"AccrueTime={moment('accrue_time', 'Unknown')}",
         f"StartTime={moment('start_time', 'Unknown')} EndTime={moment('end_time', 'Unknown')}"
         f" Deadline={moment('deadline', 'N/A')}",
+        *([f'{"CronJob=Yes " if job["cron"] else ""}CrontabSpec="{spec}"'] if (spec := job["crontab_spec"]) else []),
+        *([_preemption(job, moment)] if job["preemptable_time"] else []),
         f"SuspendTime={moment('suspend_time', 'None')} SecsPreSuspend={job['pre_sus_time']}"
         f" LastSchedEval={moment('last_sched_evaluation', 'Unknown')} Scheduler={job['scheduler']}",
         f"Partition={job['partition']} AllocNode:Sid={job['allocating_node']}:{job['allocating_sid']}",
@@ -152,6 +154,11 @@ TRES_LINES = (
     ("TresPerSocket", "tres_per_socket"),
     ("TresPerTask", "tres_per_task"),
 )
+
+
+def _preemption(job: Row, moment: Callable[[str, str], str]) -> str:
+    """Where jobs may be preempted: since when this one may be, and when it was."""
+    return f"PreemptEligibleTime={moment('preemptable_time', 'Unknown')} PreemptTime={moment('preempt_time', 'None')}"
 
 
 def _job_id_line(job: Row) -> str:
@@ -264,9 +271,9 @@ def node_lines(node: Row, time_format: TimeFormat, details: bool) -> list[str]:
     ]
     if node["reservation"]:
         lines.append(f"ReservationName={node['reservation']}")
-    lines += [f"{label}={node[field]}" for label, field in (("Comment", "comment"), ("Extra", "extra")) if node[field]]
     if node["reason"]:
         lines.append(f"Reason={node['reason']} [{node['reason_set_by_user']}@{moment('reason_changed_at')}]")
+    lines += [f"{label}={node[field]}" for label, field in (("Comment", "comment"), ("Extra", "extra")) if node[field]]
     return lines
 
 
@@ -279,22 +286,26 @@ def partition_lines(part: Row, time_format: TimeFormat) -> list[str]:
     def bound(field: str) -> str:
         return "UNLIMITED" if part[field] == UNLIMITED else str(part[field])
 
-    accounts = (
-        f"DenyAccounts={part['deny_accounts']}" if part["deny_accounts"] else f"AllowAccounts={part['allow_accounts']}"
-    )
-    qos = f"DenyQos={part['deny_qos']}" if part["deny_qos"] else f"AllowQos={part['allow_qos']}"
+    def who(allowed: str, denied: str, word: str) -> str:
+        """What is allowed counts first."""
+        return f"Deny{word}={denied}" if denied and allowed == "ALL" else f"Allow{word}={allowed}"
+
+    accounts = who(part["allow_accounts"], part["deny_accounts"], "Accounts")
+    qos = who(part["allow_qos"], part["deny_qos"], "Qos")
     default_time = "NONE" if part["default_time"] is None else limit_text(part["default_time"])
     over = part["over_time_limit"]
+    alternate = f" Alternate={part['alternate']}" if part["alternate"] else ""
     return [
         f"PartitionName={part['name']}",
         f"AllowGroups={part['allow_groups']} {accounts} {qos}",
-        f"AllocNodes={part['allow_alloc_nodes']} Default={yes_no(part['default'])} QoS={part['qos'] or 'N/A'}",
-        *([f"Alternate={part['alternate']}"] if part["alternate"] else []),
+        f"AllocNodes={part['allow_alloc_nodes']}{alternate} Default={yes_no(part['default'])}"
+        f" QoS={part['qos'] or 'N/A'}",
         f"DefaultTime={default_time} DisableRootJobs={yes_no(part['disable_root_jobs'])} Exclusive={part['exclusive']}"
         f" GraceTime={part['grace_time']} Hidden={yes_no(part['hidden'])}",
         f"MaxNodes={bound('max_nodes')} MaxTime={limit_text(part['max_time'])} MinNodes={part['min_nodes']}"
         f" LLN={yes_no(part['lln'])} MaxCPUsPerNode={bound('max_cpus_per_node')}"
         f" MaxCPUsPerSocket={bound('max_cpus_per_socket')}",
+        *([f"NodeSets={part['node_sets']}"] if part["node_sets"] else []),
         f"Nodes={part['nodes'] or '(null)'}",
         f"PriorityJobFactor={part['priority_job_factor']} PriorityTier={part['priority_tier']}"
         f" RootOnly={yes_no(part['root_only'])} ReqResv={yes_no(part['require_reservation'])}"
@@ -321,12 +332,20 @@ def _partition_memory(part: Row) -> str:
 
 # -- licences ---------------------------------------------------------------------------------------------------------
 
-LICENSE_NEEDS = ["name", "total", "used", "free", "reserved", "remote"]
+LICENSE_NEEDS = [
+    "name", "total", "used", "free", "reserved", "remote", "last_consumed", "last_deficit", "last_update",
+]  # fmt: skip
 
 
 def license_text(row: Row, one_line: bool) -> str:
     gap = " " if one_line else "\n    "
+    told = ""
+    if row["remote"]:
+        told = (
+            f"{gap}LastConsumed={row['last_consumed']} LastDeficit={row['last_deficit']}"
+            f" LastUpdate={clock(row['last_update'])}"
+        )
     return (
         f"LicenseName={row['name']}{gap}Total={row['total']} Used={row['used']} Free={row['free']}"
-        f" Reserved={row['reserved']} Remote={'yes' if row['remote'] else 'no'}\n"
+        f" Reserved={row['reserved']} Remote={'yes' if row['remote'] else 'no'}{told}\n"
     )

@@ -1,4 +1,4 @@
-"""`scontrol update …`: keys a job, node or partition takes, and how their values are read.
+"""`scontrol update …`: keys a job or node takes, and how their values are read.
 
 A row a key: the shortest spelling that Slurm takes (any longer beginning of the full one will do, in any case), the
 name the controller knows it by, and its reader. A key with `refused` is known to Slurm and not to us; the text says
@@ -8,7 +8,7 @@ why.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from slurm_compat.core import moments, sizes, timefmt
 from slurm_compat.core.errors import BadValue, CommandError
@@ -165,6 +165,11 @@ def node_state(value: str, now: float) -> str:
     raise BadValue(value)
 
 
+def seconds_from_now(value: str, now: float) -> int:
+    """Seconds; -1 for never."""
+    return max(number(value, now), 0)
+
+
 NODE_KEYS = (
     Key("ActiveFeatures",    4, "active_features",           text),
     Key("AvailableFeatures", 4, "features",                  text),
@@ -173,66 +178,27 @@ NODE_KEYS = (
     Key("CPUBind",           4, "cpu_bind",                  text, "tasks are bound by srun --cpu-bind"),
     Key("Extra",             3, "extra",                     text),
     Key("Features",          1, "features",                  text),
-    Key("Gres",              1, "gres",                      text, "GPUs are what the cluster file says each node has"),
+    Key("Gres",              1, "gres",                      text),
     Key("NodeAddr",          5, "address",                   text, "addresses are the engine's"),
     Key("NodeHostname",      5, "hostname",                  text, "host names are the engine's"),
     Key("Reason",            1, "reason",                    text),
-    Key("ResumeAfter",       7, "resume_after",              number),
+    Key("ResumeAfter",       7, "resume_after",              seconds_from_now),
     Key("State",             1, "state",                     node_state),
     Key("Weight",            1, "weight",                    number),
 )  # fmt: skip
 
-PARTITION_STATES = ("UP", "DOWN", "DRAIN", "INACTIVE")
+
+class Named(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def least(self) -> int: ...
 
 
-def partition_state(value: str, now: float) -> str:
-    """One of PARTITION_STATES, by its beginning."""
-    for state in PARTITION_STATES:
-        if value and state.startswith(value.upper()):
-            return state
-    raise BadValue(value)
+Row = TypeVar("Row", bound=Named)
 
 
-def partition_time(value: str, now: float) -> int:
-    return timefmt.minutes(value)
-
-
-PARTITION_KEYS = (
-    Key("AllocNodes",         6, "allow_alloc_nodes",        text),
-    Key("AllowAccounts",      6, "allow_accounts",           text),
-    Key("AllowGroups",        6, "allow_groups",             text),
-    Key("AllowQOS",           6, "allow_qos",                text),
-    Key("Alternate",          3, "alternate",                text),
-    Key("Default",            7, "default",                  yes),
-    Key("DefaultTime",        8, "default_time",             partition_time),
-    Key("DefMemPerCPU",      10, "default_memory_per_cpu",   number),
-    Key("DefMemPerNode",     10, "default_memory_per_node",  number),
-    Key("DenyAccounts",       5, "deny_accounts",            text),
-    Key("DenyQOS",            5, "deny_qos",                 text),
-    Key("DisableRootJobs",    3, "disable_root_jobs",        yes),
-    Key("GraceTime",          2, "grace_time",               number),
-    Key("Hidden",             3, "hidden",                   yes),
-    Key("LLN",                2, "lln",                      yes),
-    Key("MaxCPUsPerNode",    11, "max_cpus_per_node",        bound),
-    Key("MaxMemPerCPU",      10, "max_memory_per_cpu",       bound),
-    Key("MaxMemPerNode",     10, "max_memory_per_node",      bound),
-    Key("MaxNodes",           4, "max_nodes",                bound),
-    Key("MaxTime",            4, "max_time",                 partition_time),
-    Key("MinNodes",           2, "min_nodes",                number),
-    Key("Nodes",              1, "nodes",                    text),
-    Key("OverSubscribe",      5, "oversubscribe",            lambda value, now: value.upper()),
-    Key("OverTimeLimit",      5, "over_time_limit",          number),
-    Key("PreemptMode",        3, "preempt_mode",             lambda value, now: value.upper()),
-    Key("PriorityJobFactor",  9, "priority_job_factor",      number),
-    Key("PriorityTier",       9, "priority_tier",            number),
-    Key("QOS",                1, "qos",                      text),
-    Key("ReqResv",            3, "require_reservation",      yes),
-    Key("RootOnly",           2, "root_only",                yes),
-    Key("State",              2, "state",                    partition_state),
-)  # fmt: skip
-
-
-def key_named(word: str, keys: Iterable[Key]) -> Key | None:
+def key_named(word: str, keys: Iterable[Row]) -> Row | None:
     """The row whose name begins with `word`, if that is long enough; an exact name wins."""
     lower = word.lower()
     found = None
@@ -276,16 +242,9 @@ def bad_job_value(key: Key, word: str) -> BadUpdate:
     return BadUpdate(f"scontrol: error: Invalid {key.name} value")
 
 
-def bad_partition_value(key: Key, word: str) -> BadUpdate:
-    if key.name == "State":
-        return BadUpdate(
-            f"scontrol: error: Invalid input: {word}",
-            "scontrol: error: Acceptable State values are UP, DOWN, DRAIN and INACTIVE",
-        )
-    return BadUpdate(f"scontrol: error: Invalid input: {word}")
-
-
 def bad_node_value(key: Key, word: str) -> BadUpdate:
+    if key.name in ("Weight", "ResumeAfter"):
+        return BadUpdate(f"scontrol: error: Invalid value {word} for {key.name}")
     lines = [f"Invalid input: {word}", "Request aborted"]
     if key.name == "State":
         lines += [

@@ -11,7 +11,7 @@ from slurm_compat import SLURM_VERSION
 from slurm_compat.cli.clusters import require_own_cluster
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.optiontable import OPERAND, OPTIONAL, REQUIRED, Opt, help_lines, parsed
-from slurm_compat.cli.sdiag_messages import Count, counts
+from slurm_compat.cli.sdiag_messages import Count, counts, pending
 from slurm_compat.core.errors import CommandError, SlurmError
 
 OPTIONS = (
@@ -167,7 +167,7 @@ def _backfill(figures: Figures) -> Iterator[str]:
     yield f"\tTotal backfilled jobs (since last stats cycle start): {rounds['started']}"
     yield "\tTotal backfilled heterogeneous job components: 0"
     yield f"\tTotal cycles: {cycles}"
-    yield f"\tLast cycle when: {moment(rounds['last_at'])}"
+    yield f"\tLast cycle when: {moment(rounds['last_at']) if rounds['last_at'] else 'N/A'}"
     yield f"\tLast cycle: {rounds['last']}"
     yield f"\tMax cycle:  {rounds['longest']}"
     if cycles:
@@ -201,7 +201,10 @@ def _latency(figures: Figures) -> Iterator[str]:
 
 def messages(figures: Figures, order: str = "") -> Iterator[str]:
     yield "Remote Procedure Call statistics by message type"
-    for entry in sorted(counts(figures["calls"]), key=ORDERS[order]):
+    entries = sorted(counts(figures["calls"]), key=ORDERS[order])
+    if not entries:
+        yield "\tNo RPCs recorded yet."
+    for entry in entries:
         yield f"\t{entry.name:<39} ({entry.number:5d}) {times(entry)}"
     yield ""
     yield "Remote Procedure Call statistics by user"
@@ -210,7 +213,11 @@ def messages(figures: Figures, order: str = "") -> Iterator[str]:
         yield f"\t{entry.name:<15} ({entry.number:8d}) {times(entry)}"
     yield ""
     yield "Pending RPC statistics"
-    yield "\tNo pending RPCs"
+    waiting = pending(figures.get("pending_messages") or {})
+    for entry in waiting:
+        yield f"\t{entry.name:<40}({entry.number:5d}) count:{entry.calls:<6}"
+    if not waiting:
+        yield "\tNo pending RPCs"
 
 
 def times(entry: Count) -> str:

@@ -8,18 +8,17 @@ from typing import Any
 from slurm_compat.cli import jsondoc
 from slurm_compat.cli.clusters import own_cluster
 from slurm_compat.cli.context import Context
-from slurm_compat.cli.sdiag_messages import Count, counts
+from slurm_compat.cli.sdiag_messages import Count, counts, pending
 
 Figures = Mapping[str, Any]
 
 
 def print_statistics(ctx: Context, kind: str, parser: str, figures: Figures) -> int:
-    refusal = jsondoc.refusal(ctx, kind, parser)
-    if refusal is not None:
-        return refusal
-    document = jsondoc.document(ctx, "statistics", [], own_cluster(ctx))
-    document["statistics"] = statistics(figures)
-    jsondoc.write(ctx, kind, document)
+    form = jsondoc.begin(ctx, kind, parser, failure=253)
+    if isinstance(form, int):
+        return form
+    older = {"parts_packed": 0} if form.upto("v0.0.44") else {}
+    jsondoc.show(ctx, form, {"statistics": {**older, **statistics(figures)}}, own_cluster(ctx))
     return 0
 
 
@@ -86,7 +85,10 @@ def statistics(figures: Figures) -> dict[str, Any]:
             {"user_id": entry.number, "user": entry.name, **_times(entry)}
             for entry in (Count(*row) for row in figures["users"])
         ],
-        "pending_rpcs": [],
+        "pending_rpcs": [
+            {"type_id": entry.number, "message_type": entry.name, "count": entry.calls}
+            for entry in pending(figures.get("pending_messages") or {})
+        ],
         "pending_rpcs_by_hostlist": [],
     }  # fmt: skip
 

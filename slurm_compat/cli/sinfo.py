@@ -10,7 +10,7 @@ from typing import Any
 
 from slurm_compat import SLURM_VERSION
 from slurm_compat.cli import sinfo_columns as c
-from slurm_compat.cli.clusters import require_own_cluster
+from slurm_compat.cli.clusters import own_cluster, require_own_cluster
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.optiontable import OPERAND, OPTIONAL, REQUIRED, Opt, help_lines, parsed
 from slurm_compat.cli.sinfo_groups import STATES, Group, Node, grouped, state_filter
@@ -176,8 +176,13 @@ def once(ctx: Context, asked: Asked) -> int:
     if asked.output:
         from slurm_compat.cli import sinfo_json
 
-        partitions, nodes = load(ctx, asked, [sinfo_json.needed()])
-        return sinfo_json.print_rows(ctx, asked.output, asked.parser, partitions, nodes, node_filter(asked))
+        keys = sort_keys(sort_text(asked))
+        columns_of_keys = [sinfo_json.needed(), *(column for column, _ in keys if column)]
+        partitions, nodes = load(ctx, asked, columns_of_keys)
+        groups = sinfo_json.groups(partitions, nodes, node_filter(asked), "N" in asked.flags)
+        for column, downwards in reversed(keys):
+            groups.sort(key=column.sort if column and column.sort else _by_number, reverse=downwards)
+        return sinfo_json.print_rows(ctx, asked.output, asked.parser, groups, own_cluster(ctx))
     view = c.View(_time_format(ctx), ctx.now(), "N/A")
     if asked.clusters:
         view = view._replace(cluster=require_own_cluster(ctx, asked.clusters))
@@ -357,14 +362,15 @@ def _print_reservations(ctx: Context, asked: Asked, view: c.View) -> None:
     if not rows:
         ctx.out("No reservations in the system")
         return
-    width = max(9, *(len(row[0]) for row in rows))
+    # without the header nobody has looked how long the names are
+    width = 9 if "h" in asked.flags else max(9, *(len(row[0]) for row in rows))
     line = "%-*s  %8s  %19s  %19s  %11s  %s"
     if "h" not in asked.flags:
         ctx.out(line % (width, "RESV_NAME", "STATE", "START_TIME", "END_TIME", "DURATION", "NODELIST"))
     for name, start, end, nodes in rows:
         state = "ACTIVE" if start <= view.now <= end else "INACTIVE"
         moments = (timefmt.clock(at, view.time_format, view.now) for at in (start, end))
-        ctx.out(line % (width, name, state, *moments, timefmt.duration(end - start), nodes))
+        ctx.out(line % (width, name, state, *moments, timefmt.duration(end - start), nodes or "(null)"))
 
 
 def settings(asked: Asked, env: Mapping[str, str]) -> Iterator[str]:

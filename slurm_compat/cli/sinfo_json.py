@@ -7,6 +7,7 @@ from typing import Any
 from slurm_compat.cli import jsondoc
 from slurm_compat.cli import sinfo_columns as c
 from slurm_compat.cli.context import Context
+from slurm_compat.cli.jsondoc import Form
 from slurm_compat.cli.sinfo_groups import Group, Partition, cpu_counts, grouped, node_counts
 from slurm_compat.core import nodestates
 from slurm_compat.core.model import UNLIMITED
@@ -39,27 +40,32 @@ def needed() -> c.Shown:
     return c.Shown("", "", "", lambda group, view: "", nodes=NODE_FIELDS, partition=PARTITION_FIELDS)
 
 
-def print_rows(
-    ctx: Context, kind: str, parser: str, partitions: list[dict[str, Any]], nodes: dict[str, Any], passes: Any
-) -> int:
-    code = jsondoc.refusal(ctx, kind, parser)
-    if code is not None:
-        return code
-    groups = grouped(partitions, nodes, passes, APART, one_a_node=False, show_partition=True)
-    cluster = next((str(each["cluster"]) for each in partitions), "")
-    jsondoc.write(ctx, kind, jsondoc.document(ctx, "sinfo", [row(group) for group in groups], cluster))
+def groups(partitions: list[dict[str, Any]], nodes: dict[str, Any], passes: Any, one_a_node: bool) -> list[Group]:
+    return grouped(partitions, nodes, passes, APART, one_a_node=one_a_node, show_partition=True)
+
+
+def print_rows(ctx: Context, kind: str, parser: str, shown: list[Group], cluster: str) -> int:
+    form = jsondoc.begin(ctx, kind, parser)
+    if isinstance(form, int):
+        return form
+    jsondoc.stream(ctx, form, "sinfo", (row(group, form) for group in shown), cluster, empty=EMPTY)
     return 0
 
 
-def row(group: Group) -> dict[str, Any]:
+EMPTY = frozenset({"reason_set_by_user"})  # with the flag complex: "" where other missing texts are null
+
+
+def row(group: Group, form: Form) -> dict[str, Any]:
     first: dict[str, Any] = dict(group.first) if group.first else {}
+    by = first.get("reason_set_by_user", "")
+    older = form.upto("v0.0.44")
     allocated, idle, other = node_counts(group.nodes)
     cpus_allocated, cpus_idle, cpus_other, cpus = cpu_counts(group.nodes)
     free = [node["free_mem"] for node in group.nodes if node["free_mem"] is not None]
     load = [round((node["cpu_load"] or 0) * 100) for node in group.nodes] or [0]
     return {
         "port": first.get("port", 0),
-        "node": {"state": [first["state"], *first["state_flags"]] if first else []},
+        "node": {"state": [first["state"], *first["state_flags"]] if first else ["UNKNOWN"]},
         "nodes": {
             "allocated": allocated, "idle": idle, "other": other, "total": len(group.nodes), "hostnames": [],
             "addresses": [], "nodes": [node["name"] for node in group.nodes],
@@ -68,7 +74,7 @@ def row(group: Group) -> dict[str, Any]:
             "allocated": cpus_allocated, "idle": cpus_idle, "other": cpus_other, "total": cpus,
             **_range(group, "cpus"),
             "load": {"minimum": min(load), "maximum": max(load)},
-            "per_node": {"max": jsondoc.number(group.partition["max_cpus_per_node"])},
+            "per_node": {"max": jsondoc.number(group.partition["max_cpus_per_node"] if first else 0)},
         },
         "sockets": _range(group, "sockets"),
         "cores": _range(group, "cores"),
@@ -77,7 +83,8 @@ def row(group: Group) -> dict[str, Any]:
         "memory": {
             **_range(group, "real_memory"),
             "free": {
-                "minimum": jsondoc.number(min(free, default=None)), "maximum": jsondoc.number(max(free, default=None)),
+                "minimum": jsondoc.number(min(free, default=None if first else 0)),
+                "maximum": jsondoc.number(max(free, default=None if first else 0)),
             },
             "allocated": first.get("alloc_memory", 0),
         },
@@ -87,13 +94,16 @@ def row(group: Group) -> dict[str, Any]:
         "cluster": "",
         "comment": first.get("comment", ""),
         "extra": first.get("extra", ""),
-        "reason": {"description": first.get("reason", ""), "time": first.get("reason_changed_at", 0)},
+        "reason": {
+            "description": first.get("reason", ""), "time": first.get("reason_changed_at", 0),
+            **({"user": by} if older else {}),
+        },
         "reservation": first.get("reservation", ""),
-        "reason_set_by_user": first.get("reason_set_by_user", ""),
+        **({} if older else {"reason_set_by_user": by}),
         "resource_spec": {
             "cpus": first.get("specialized_cpus", ""), "memory": first.get("specialized_memory", 0),
         },
-        "partition": partition(group.partition),
+        "partition": partition(group.partition, form),
     }  # fmt: skip
 
 
@@ -106,9 +116,14 @@ def _all(text: str) -> str:
     return "" if text == "ALL" else text
 
 
-def partition(row: Partition) -> dict[str, Any]:
+def partition(row: Partition, form: Form) -> dict[str, Any]:
     unset = jsondoc.number(None)
     shares, _, jobs = row["oversubscribe"].partition(":")
+    older = form.upto("v0.0.44")
+    most: int | None = int(jobs or (1 if older else 0))
+    state = {"state": [row["state"]]}
+    if form.complex and not most:
+        most = None
     return {
         "nodes": {
             "allowed_allocation": _all(row["allow_alloc_nodes"]), "configured": row["nodes"],
@@ -120,35 +135,40 @@ def partition(row: Partition) -> dict[str, Any]:
         "alternate": row["alternate"],
         "tres": {"billing_weights": row["tres_billing_weights"], "configured": row["tres"]},
         "cluster": "",
-        "select_type": [row["select_type"]],
-        "cpus": {"task_binding": [], "total": row["total_cpus"]},
+        "select_type": [name for name in [row["select_type"]] if not (older and name == "NONE")],
+        "cpus": {"task_binding": 0 if older else [], "total": row["total_cpus"]},
         "defaults": {
-            **_memory(row["default_memory_per_cpu"], row["default_memory_per_node"]),
+            **_memory(row["default_memory_per_cpu"], row["default_memory_per_node"], form),
             "time": jsondoc.number(row["default_time"]),
             "job": "",
         },
-        "flags": [name for name, key in _FLAGS if row[key]],
-        "partition": {
-            "exclusive": row["exclusive"], "oversubscribe": row["oversubscribe"], "state": [row["state"]],
-        },
+        **({} if older else {
+            "flags": [name for name, key in _FLAGS if row[key]],
+            "partition": {"exclusive": row["exclusive"], "oversubscribe": row["oversubscribe"], **state},
+        }),
         "grace_time": row["grace_time"],
         "maximums": {
             "cpus_per_node": jsondoc.number(row["max_cpus_per_node"]),
             "cpus_per_socket": jsondoc.number(row["max_cpus_per_socket"]),
-            **_memory(row["max_memory_per_cpu"], row["max_memory_per_node"]),
+            **_memory(row["max_memory_per_cpu"], row["max_memory_per_node"], form),
             "nodes": jsondoc.number(row["max_nodes"]),
-            "shares": int(jobs or 0),
-            "oversubscribe": {"jobs": int(jobs or 0), "flags": ["force"] if shares == "FORCE" else []},
+            "shares": most,
+            "oversubscribe": {
+                "jobs": most, "flags": ["force"] if shares == "FORCE" else None if form.complex else [],
+            },
             "time": jsondoc.number(row["max_time"]),
             "over_time_limit": jsondoc.number(row["over_time_limit"]),
         },
         "minimums": {"nodes": row["min_nodes"]},
         "name": row["name"],
         "node_sets": "",
-        "preempt_mode": ["CLUSTER_GLOBAL" if row["preempt_mode"] == "OFF" else row["preempt_mode"]],
+        **({} if older else {
+            "preempt_mode": ["CLUSTER_GLOBAL" if row["preempt_mode"] == "OFF" else row["preempt_mode"]],
+        }),
         "priority": {"job_factor": row["priority_job_factor"], "tier": row["priority_tier"]},
         "timeouts": {"resume": unset, "suspend": unset},
-        "topology": "",
+        **({} if form.upto("v0.0.42") else {"topology": ""}),
+        **({"partition": state} if older else {}),
         "suspend_time": unset,
     }  # fmt: skip
 
@@ -163,14 +183,14 @@ _FLAGS = (
 )
 
 
-def _memory(per_cpu: int | None, per_node: int | None) -> dict[str, Any]:
+def _memory(per_cpu: int | None, per_node: int | None, form: Form) -> dict[str, Any]:
     """A limit or default of memory in MiB; in the single number the highest bit says that it is for each CPU."""
     if per_cpu not in (None, UNLIMITED):
         both = (per_cpu or 0) | 1 << 63
     else:
         both = 0 if per_node in (None, UNLIMITED) else per_node or 0
     return {
-        "memory_per_cpu": both,
+        "memory_per_cpu": both or (None if form.complex else 0),
         "partition_memory_per_cpu": jsondoc.number(None if per_cpu == UNLIMITED else per_cpu),
         "partition_memory_per_node": jsondoc.number(
             None if per_cpu not in (None, UNLIMITED) else 0 if per_node in (None, UNLIMITED) else per_node

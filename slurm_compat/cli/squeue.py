@@ -71,9 +71,9 @@ def _show(ctx: Context, asked: Asked) -> int:
     while True:
         if cluster and "h" not in asked.flags:
             ctx.out(f"CLUSTER: {cluster}")
-        report.once()
+        code = report.once()
         if not asked.iterate:
-            return 0
+            return code
         ctx.out("")
         ctx.stdout.flush()
         time.sleep(asked.iterate)
@@ -117,10 +117,14 @@ class Report:
         further = squeue_sort.fields_of(self.keys) + [name for names, _ in self.tests for name in names]
         if not self.steps:
             further += [*IDENTITY, *MERGED, "partition"]
-        if asked.document:
-            from slurm_compat.cli.squeue_json import FIELDS
+        if asked.document and self.steps:
+            from slurm_compat.cli import step_json
 
-            further += FIELDS
+            further += step_json.FIELDS
+        elif asked.document:
+            from slurm_compat.cli import squeue_json
+
+            further += squeue_json.FIELDS
         settings = Settings(
             now=ctx.now(),
             time_format=ctx.env.get("SLURM_TIME_FORMAT", ""),
@@ -165,7 +169,7 @@ class Report:
             return STATE_FORMAT
         return LONG_FORMAT if "l" in flags else JOB_FORMAT
 
-    def once(self) -> None:
+    def once(self) -> int:
         asked, ctx = self.asked, self.ctx
         rows = self._step_rows() if self.steps else self._job_rows()
         records = len(rows)
@@ -173,8 +177,7 @@ class Report:
         if not self.steps:
             rows = self._shown(rows)
         if asked.document:
-            self._write_document(rows)
-            return
+            return self._write_document(rows)
         squeue_sort.sort(rows, self.keys, self.positions)
         if "h" not in asked.flags:
             if asked.iterate or asked.verbose or "l" in asked.flags:
@@ -184,13 +187,19 @@ class Report:
             ctx.out(self.layout.header)
         line = self.layout.line
         ctx.stdout.write("".join([line(row) + "\n" for row in rows]))
+        return 0
 
-    def _write_document(self, rows: list[Row]) -> None:
+    def _write_document(self, rows: list[Row]) -> int:
         """--json and --yaml: in order of the job ids, whatever the sort keys."""
+        if self.steps:
+            from slurm_compat.cli.step_json import print_steps
+
+            steps = [dict(zip(self.layout.fields, row, strict=True)) for row in rows]
+            return print_steps(self.ctx, self.asked.document, self.asked.parser, steps)
         from slurm_compat.cli.squeue_json import print_jobs
 
-        jobs = [dict(zip(self.layout.fields, row, strict=True)) for row in reversed(rows)]
-        print_jobs(self.ctx, self.asked.document, self.asked.parser, jobs, own_cluster(self.ctx))
+        jobs = (dict(zip(self.layout.fields, row, strict=True)) for row in reversed(rows))
+        return print_jobs(self.ctx, self.asked.document, self.asked.parser, jobs, own_cluster(self.ctx))
 
     def _step_rows(self) -> list[Row]:
         wanted = [e.job_id for e in self.asked.jobs or ()] + [e.job_id for e, _ in self.asked.steps or ()]
@@ -264,7 +273,13 @@ class Report:
     def _hidden_partitions(self) -> frozenset[str]:
         if "a" in self.asked.flags or self.ctx.uid == 0 or "only-job-state" in self.asked.flags:
             return frozenset()
-        return frozenset(name for name, hidden in self.ctx.controller.rows("partitions", ["name", "hidden"]) if hidden)
+        try:
+            return frozenset(
+                name for name, hidden in self.ctx.controller.rows("partitions", ["name", "hidden"]) if hidden
+            )
+        except SlurmError as problem:  # PrivateData: jobs are listed all the same
+            self.ctx.err(f"slurm_load_partitions: {problem.text}")
+            return frozenset()
 
     def _of_ids(self, rows: Iterable[Row]) -> list[Row]:
         assert self.asked.jobs is not None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from slurm_compat.cli.optiontable import OPERAND, OPTIONAL, REQUIRED, Opt, help_lines, parsed
 from slurm_compat.core import states, timefmt
-from slurm_compat.core.errors import BadValue, CannotCarry, CommandError
+from slurm_compat.core.errors import BadValue, CommandError
 from slurm_compat.core.jobid import JobExpression
 from slurm_compat.core.jobid import parse as parse_job_id
 
@@ -258,8 +258,6 @@ _HANDLERS: dict[str, Callable[[Asked, str], None]] = {
 
 def _check(asked: Asked, env: Mapping[str, str]) -> None:
     given = asked.values
-    if asked.document and "s" in asked.flags:
-        raise CannotCarry("squeue", f"--{asked.document} of steps", "use --format or --Format, which have every field")
     if "l" in asked.flags and "o" in given:
         raise CommandError(
             "squeue: fatal: Options -o(--format) and -l(--long) are mutually exclusive. Please remove one and retry."

@@ -8,8 +8,10 @@ import socket
 from collections.abc import Mapping
 
 from slurm_compat.core import stepio
+from slurm_compat.core.relayline import PREFIX
 
 LOOPBACK = "127.0.0.1"
+UNREACHABLE = "none"  # SLURM_COMPAT_SRUN_HOST of a host that no pod reaches
 TEMPORARY = "/tmp"
 
 
@@ -23,6 +25,17 @@ class Listener:
         self.sockets: list[socket.socket] = []
         self.addresses: list[str] = []
         self._folder = ""
+        # the name under which the controller passes on what agents send that reach none of the addresses
+        self.ticket = os.urandom(16).hex()
+        if self.host == UNREACHABLE:
+            self.host = LOOPBACK
+            self.port = self._listen_tcp(LOOPBACK)
+            self.addresses.clear()
+        else:
+            self._listen_for_agents(env)
+        self.addresses.append(f"{PREFIX}{self.ticket}")
+
+    def _listen_for_agents(self, env: Mapping[str, str]) -> None:
         self._listen_unix(env.get("XDG_RUNTIME_DIR") or "")
         self.port = self._listen_tcp("" if env.get("SLURM_COMPAT_SRUN_HOST") else self.host)
 

@@ -10,6 +10,7 @@ from functools import partial
 from slurm_compat.cli.selectloop import READ, WRITE, SelectLoop
 from slurm_compat.cli.srun_listener import Listener
 from slurm_compat.core import stepio
+from slurm_compat.core.relayline import RelayLine
 
 Layout = list[tuple[str, list[int], int]]  # node, its ranks, CPUs
 
@@ -18,7 +19,7 @@ Layout = list[tuple[str, list[int], int]]  # node, its ranks, CPUs
 class Peer:
     """One agent's connection."""
 
-    sock: socket.socket
+    sock: socket.socket | RelayLine
     reader: stepio.Reader = field(default_factory=stepio.Reader)
     out: bytearray = field(default_factory=bytearray)
     node: str = ""  # "" until it has shown who it is
@@ -62,7 +63,8 @@ class Peers:
         """Watch for what can be done now. Without a layout nobody is heard: an agent can be quicker than the
         controller's word on what the step is."""
         for peer in self._open:
-            events = (READ if listen and self.layout else 0) | (WRITE if peer.out else 0)
+            writes = stepio.wants_to_write(peer.sock, peer.out)
+            events = (READ if listen and self.layout else 0) | (WRITE if writes else 0)
             self._loop.watch(peer.sock.fileno(), events, partial(self._ready, peer))
 
     def send(self, peer: Peer, frame: bytes) -> None:
@@ -89,6 +91,10 @@ class Peers:
         """Hang up on all of them."""
         for peer in list(self._open):
             self.drop(peer)
+
+    def take(self, connection: RelayLine) -> None:
+        """An agent that came through the controller."""
+        self._open.append(Peer(connection))
 
     def _accept(self, sock: socket.socket, events: int) -> None:
         connection = self._listener.accept(sock)

@@ -24,7 +24,7 @@ SHARED = (
     "current_working_directory", "umask", "rlimits", "open_mode", "submit_line",
 )  # fmt: skip
 OWN = (
-    "relative", "exact", "overlap", "unbuffered", "pty", "kill_on_bad_exit", "wait", "cpu_bind", "task_prolog",
+    "relative", "exact", "overlap", "unbuffered", "pty", "kill_on_bad_exit", "wait", "task_prolog",
     "task_epilog", "interactive",
 )  # fmt: skip
 

@@ -1,7 +1,8 @@
 """A step while it lasts: made by the controller, its agents' streams brought together here, ended in order.
 
 One loop over the controller's stream, the allocation's if it is our own, the agents, standard input, the outputs that
-are not ready, and signals. The words are those of the real srun, observed on 26.05.
+are not ready, and signals. What belongs to one component alone is `srun_part.py`'s. The words are those of the real
+srun, observed on 26.05.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -17,14 +18,14 @@ from slurm_compat.cli import terminal
 from slurm_compat.cli.allocation import Allocation, Job
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.controller import ControllerDown
-from slurm_compat.cli.selectloop import READ, WRITE, SelectLoop
+from slurm_compat.cli.selectloop import READ, SelectLoop
 from slurm_compat.cli.signalpipe import SignalPipe
 from slurm_compat.cli.srun_listener import Listener
-from slurm_compat.cli.srun_peers import Peer, Peers
+from slurm_compat.cli.srun_part import DONE_PATIENCE, Options, Part, Wanted
+from slurm_compat.cli.srun_peers import Peer
 from slurm_compat.cli.srun_pmi import Meeting
-from slurm_compat.cli.srun_streams import Outputs, Sink
-from slurm_compat.cli.srun_tasks import Tasks, task_list, task_words
-from slurm_compat.core import patterns, stepio
+from slurm_compat.cli.srun_streams import Outputs
+from slurm_compat.core import stepio
 from slurm_compat.core.errors import CommandError, SlurmError
 from slurm_compat.core.model import StepRequest
 from slurm_compat.core.signals import signal_words
@@ -32,26 +33,11 @@ from slurm_compat.core.signals import signal_words
 STILL_WAITING = 120.0  # seconds between two lines about a step that waits
 DOUBLE_INTERRUPT = 1.0  # seconds in which a second Ctrl-C aborts
 UNREPORTED = 2.0  # seconds an agent's connection may lag behind the controller's word that the step is done
-DONE_PATIENCE = 10.0  # seconds the controller's word may lag behind the agents
-KILL_WAIT = 30.0  # seconds; slurm.conf's default
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 FORWARDED = (signal.SIGUSR1, signal.SIGUSR2)
 CTRL_D = b"\x04"
 
-
-@dataclass
-class Options:
-    """How srun treats its step."""
-
-    label: bool = False
-    quiet: bool = False
-    verbose: int = 0
-    kill_on_bad_exit: bool = False
-    wait: int = 0  # seconds after the first task's end, 0: for ever
-    kill_wait: float = KILL_WAIT
-    immediate: bool = False
-    quit_on_interrupt: bool = False
-    disable_status: bool = False
+__all__ = ["NotCreated", "Options", "StepRun", "Wanted"]
 
 
 class NotCreated(Exception):
@@ -61,60 +47,58 @@ class NotCreated(Exception):
 class StepRun:
     def __init__(
         self, ctx: Context, job: Job, request: StepRequest, options: Options, outputs: Outputs, stdin: int,
-        listener: Listener, signals: SignalPipe, allocation: Allocation | None,
+        listener: Listener, signals: SignalPipe, allocation: Allocation | None, others: Sequence[Wanted] = (),
+        cpu_bind: str = "(null type)",
     ) -> None:  # fmt: skip
-        """`stdin`: the descriptor that is forwarded, -1 for none; where to is the request's standard_input."""
+        """`stdin`: the descriptor that is forwarded, -1 for none; where to is the request's standard_input. `others`:
+        the further components of a heterogeneous step; input goes to the first, as with the real srun."""
         self._ctx = ctx
-        self._job = job
-        self._job_id = int(job["job_id"])
-        self._request = request
-        self._options = options
-        self._outputs = outputs
         self._stdin = stdin
-        self._listener = listener
         self._signals = signals
         self._allocation = allocation
         self._loop = SelectLoop()
-        self._peers = Peers(self._loop, listener, self._on_frame, self._on_gone)
-        self._labels: list[bytes] = []
-        self._step = ""  # "123.0" once it is made
+        wanted = [Wanted(job, request, options, outputs, listener, cpu_bind), *others]
+        self._parts = [Part(self, self._loop, one) for one in wanted]
+        self._first = self._parts[0]
         self._waited = False
         self._meeting = Meeting(0)
-        self._tasks = Tasks(0)
-        self._done = False  # the controller's word
         self._stream: Any = None
         self._events: Any = iter(())
-        self._aborted = False  # by us
-        self._ending_told = False  # by others
-        self._silenced = False  # the tasks' ends are not worth lines any more
+        self._first_exit_seen = False
+        self._failure_told = False
         self._interrupted_at = -DOUBLE_INTERRUPT
-        self._failed = False
+        self.silenced = False
 
     @property
     def status(self) -> int:
         """The wait status of the worst task."""
-        return self._tasks.status or (256 if self._failed else 0)
+        return max(self._parts, key=lambda part: part.exit_code).status
+
+    @property
+    def part_statuses(self) -> list[int]:
+        return [part.status for part in self._parts]
 
     def run(self) -> int:
         """srun's exit code. Raises NotCreated when there is no step to run."""
         self._loop.watch(self._signals.fileno(), READ, lambda _: self._on_signals())
         if self._allocation is not None:
             self._loop.watch(self._allocation.fileno(), READ, lambda _: self._on_allocation())
+        asked = [_asked(part) for part in self._parts]
         self._stream = self._ctx.connect().events(
-            "step_create", job_id=self._job_id, request=self._request,
-            addresses=self._listener.addresses, secret=self._listener.secret,
-        )  # fmt: skip
+            "step_create", **asked[0], **({"components": asked[1:]} if asked[1:] else {})
+        )
         self._events = iter(self._stream)
         self._loop.watch(self._stream.fileno(), READ, lambda _: self._on_controller())
         try:
             self._loop.run(self._balance)
-            if self._tasks.force_terminated and not self._aborted and not self._ending_told:
-                self._info(f"Force Terminated StepId={self._step}")
+            for part in self._parts:
+                part.tell_forced()
         finally:
             self._stream.close()
-            self._listener.stop()
-            self._outputs.finish()
-        return self._tasks.exit_code or int(self._failed)
+            for part in self._parts:
+                part.wanted.listener.stop()
+                part.outputs.finish()
+        return max(part.exit_code for part in self._parts)
 
     # --- the controller and the allocation ---------------------------------------------------------------------------
 
@@ -122,69 +106,77 @@ class StepRun:
         try:
             event = next(self._events, None)
         except SlurmError as problem:
-            if not self._step:
+            if not self._first.step:
                 self._refused(problem.text)
             event = None
         except ControllerDown as problem:
-            if not self._step:
+            if not self._first.step:
                 raise CommandError(f"srun: error: {problem}") from None
             event = None
         name = event["event"] if event else ""
         if not event:
             # the agents have the tasks, and us: the step goes on without the controller
             self._loop.unwatch(self._stream.fileno())
-            self._done = True
-            self._maybe_over()
+            for part in self._parts:
+                part.done = True
+            self.changed()
         elif name == "waiting":
             self._wait(str(event["error"][1]))
         elif name == "granted":
-            self._granted(event)
+            self._granted([event, *event.get("components", [])])
+        elif name == "relay":
+            self._take_relayed(event)
         elif name == "done":
-            self._done = True
-            self._loop.after(UNREPORTED, self._give_up_on_missing)
-            self._maybe_over()
+            for part in self._parts:
+                if len(self._parts) == 1 or part.job_id == event.get("job_id"):
+                    self._part_done(part)
+            self.changed()
+
+    def _take_relayed(self, event: dict[str, Any]) -> None:
+        """An agent can't reach us; the controller has it on the line."""
+        for part in self._parts:
+            if part.wanted.listener.ticket == event["ticket"]:
+                part.peers.take(self._ctx.connect().events("relay_take", word=event["word"]).line())
+
+    def _part_done(self, part: Part) -> None:
+        def give_up() -> None:
+            if part.give_up_on_missing():
+                self.stop()
+
+        part.done = True
+        self._loop.after(UNREPORTED, give_up)
 
     def _refused(self, text: str) -> None:
-        self._error(f"Unable to create step for job {self._job_id}: {text}")
+        self._first.error(f"Unable to create step for job {self._first.job_id}: {text}")
         raise NotCreated
 
     def _wait(self, text: str) -> None:
         """Other steps hold what this one needs. Told of only when it takes long."""
-        if self._options.immediate:
+        if self._first.options.immediate:
             self._refused(text)
         if not self._waited:
             self._waited = True
             self._loop.after(STILL_WAITING, partial(self._tell_wait, text, "temporarily"))
 
     def _tell_wait(self, text: str, how: str) -> None:
-        if not self._step:
-            self._info(f"Job {self._job_id} step creation {how} disabled, retrying ({text})")
+        if not self._first.step:
+            self._first.info(f"Job {self._first.job_id} step creation {how} disabled, retrying ({text})")
             self._loop.after(STILL_WAITING, partial(self._tell_wait, text, "still"))
 
-    def _granted(self, event: dict[str, Any]) -> None:
-        step_id = str(event["step_id"])
-        self._step = f"{self._job_id}.{step_id}"
-        layout = [(str(node), list(ranks), int(cpus)) for node, ranks, cpus, *_ in event["layout"]]
-        self._peers.layout = layout
-        self._meeting = Meeting(len(layout))
-        self._job = self._job | (event.get("job") or {})
-        self._options.kill_wait = float(event.get("kill_wait", self._options.kill_wait))
-        count = sum(len(ranks) for _, ranks, _ in layout)
-        self._tasks = Tasks(count)
-        width = len(str(count - 1))
-        self._labels = [f"{rank:>{width}}: ".encode() for rank in range(count)]
-        if self._waited:
-            self._info(f"Step created for StepId={self._step}")
-        self._verbose("CpuBindType=(null type)")
-        for node, ranks, _ in layout:
-            self._verbose(f"launching StepId={self._step} on host {node}, {len(ranks)} tasks: {task_list(ranks)}")
-        self._outputs.open(self.pattern_values(self._job, step_id), step_known=True)
-
-    @staticmethod
-    def pattern_values(job: Job, step_id: str = "0") -> dict[str, str | None]:
-        """What the symbols of srun's own file names stand for."""
-        values = patterns.step_values(job, step_id, str(job.get("nodes") or ""))
-        return values | {"a": str(job.get("array_task_id") or 0)}
+    def _granted(self, events: list[dict[str, Any]]) -> None:
+        count = sum(part.count(event) for part, event in zip(self._parts, events, strict=True))
+        tasks = nodes = 0
+        for part, event in zip(self._parts, events, strict=True):
+            part.granted(event, tasks, nodes, len(str(count - 1)))
+            tasks += part.count(event)
+            nodes += len(event["layout"])
+        self._meeting = Meeting(nodes)
+        for part in self._parts:
+            if self._waited:
+                part.info(f"Step created for StepId={part.step}")
+            part.verbose(f"CpuBindType={part.wanted.cpu_bind}")
+        for part in self._parts:
+            part.tell_launch()
 
     def _on_allocation(self) -> None:
         assert self._allocation is not None
@@ -194,198 +186,146 @@ class StepRun:
             event = None
         if event is None:
             self._loop.unwatch(self._allocation.fileno())
-            self._tell_ending()
+            for part in self._parts:
+                part.tell_ending()
 
-    def _tell_ending(self) -> None:
-        """The step is being ended by somebody else."""
-        if not self._ending_told and not self._aborted:
-            self._ending_told = True
-            self._info(self._aborted_text())
-            self._loop.after(self._options.kill_wait + 2 + DONE_PATIENCE, self._timed_out)
+    # --- what the parts tell -----------------------------------------------------------------------------------------
 
-    def _aborted_text(self) -> str:
-        return f"Job step aborted: Waiting up to {int(self._options.kill_wait) + 2} seconds for job step to finish."
+    def changed(self) -> None:
+        """Whether it is over: all agents have finished, and the controller knows."""
+        if not self._first.step:
+            self._loop.over = all(part.done for part in self._parts)
+        elif all(part.finished for part in self._parts):
+            self._loop.over = all(part.done for part in self._parts)
+            self._loop.after(DONE_PATIENCE, self.stop)
 
-    # --- the agents --------------------------------------------------------------------------------------------------
-
-    def _on_frame(self, peer: Peer, frame: stepio.Frame) -> None:
-        kind = frame.kind
-        if kind in (stepio.STDOUT, stepio.STDERR):
-            sink = self._outputs.out if kind == stepio.STDOUT else self._outputs.err
-            assert sink is not None  # all are open once the step is made, and nobody is heard before
-            label = self._labels[frame.task] if self._options.label else b""
-            sink.write(stepio.labelled(frame.body, label) if label else frame.body)
-        elif kind == stepio.EXITED:
-            self._exited(peer, int(frame.value["status"]), list(frame.value["tasks"]))
-        elif kind == stepio.STARTED:
-            ranks = [rank for rank, _ in frame.value["tasks"]]
-            self._tasks.started(ranks)
-            self._verbose(f"Node {peer.node}, {len(ranks)} tasks started")
-        elif kind == stepio.PMI:
-            self._on_pmi(peer, frame.value)
-        elif kind == stepio.CREDIT:
-            peer.credit += frame.number
-        elif kind == stepio.ENDING:
-            self._tell_ending()
-        elif kind == stepio.FAILED:
-            for rank in frame.value["tasks"]:
-                self._error(f"task {rank} launch failed: {frame.value['text']}")
-            self._tasks.ended(frame.value["tasks"], 256)
-            self._failed = True
-        elif kind == stepio.FINISHED:
-            peer.finished = True
-            self._peers.drop(peer)
-        elif kind == stepio.HELLO and self._request.pty:
-            self._send_winsize()
-
-    def _on_pmi(self, peer: Peer, message: dict[str, Any]) -> None:
+    def on_pmi(self, part: Part, peer: Peer, message: dict[str, Any]) -> None:
         """A word of an MPI step's tasks to those of other nodes, or that one of them gave up for all."""
         if "abort" in message:
-            self._end_for_failure()
-        for node, answer in self._meeting.hear(peer.node, message):
+            for one in self._parts:
+                one.end_for_failure()
+        place = part.first_node + next(i for i, (node, *_) in enumerate(part.peers.layout) if node == peer.node)
+        for node, answer in self._meeting.hear(str(place), message):
             frame = stepio.message(stepio.PMI_ANSWER, answer)
             if node:
-                self._peers.send(peer, frame)
-            else:
-                self._peers.send_all(frame)
+                part.peers.send(peer, frame)
+                continue
+            for one in self._parts:
+                one.peers.send_all(frame)
 
-    def _end_for_failure(self) -> None:
-        abort = {"text": "TASK FAILURE", "kill_wait": self._options.kill_wait}
-        self._peers.send_all(stepio.message(stepio.ABORT, abort))
+    def first_task_ended(self) -> None:
+        wait = self._first.options.wait
+        if not self._first_exit_seen and wait and self._running():
+            self._loop.after(wait, self._waited_enough)
+        self._first_exit_seen = True
 
-    def _on_gone(self, peer: Peer) -> None:
-        if not peer.finished:
-            # its agent died: nobody else tells of its tasks
-            peer.finished = True
-            lost = next(ranks for node, ranks, _ in self._peers.layout if node == peer.node)
-            running = [rank for rank in lost if rank in self._tasks.running]
-            if running and not self._ending_told and not self._aborted:
-                self._error(f"{peer.node}: {task_words(running)}: the connection to the node was lost")
-            self._tasks.ended(running, int(signal.SIGKILL))
-        self._maybe_over()
+    def task_failed(self) -> None:
+        """--kill-on-bad-exit."""
+        if self._failure_told or not self._running() or self._first.aborted:
+            return
+        self._failure_told = True  # once is enough
+        for part in self._parts:
+            part.info(f"Terminating StepId={part.step}")
+        for part in self._parts:
+            part.end_for_failure()
 
-    def _maybe_over(self) -> None:
-        if not self._step:
-            self._loop.over = self._done
-        elif self._peers.all_finished():
-            self._loop.over = self._done
-            self._loop.after(DONE_PATIENCE, self._stop)
-
-    def _give_up_on_missing(self) -> None:
-        """The controller knows the step's end, and an agent has never come: its node is gone."""
-        if missing := self._peers.missing():
-            self._tasks.ended(missing, int(signal.SIGKILL))
-            self._failed = True
-            self._stop()
-
-    def _stop(self) -> None:
-        self._loop.over = True
-
-    # --- the tasks' ends ---------------------------------------------------------------------------------------------
-
-    def _exited(self, peer: Peer, status: int, ranks: list[int]) -> None:
-        plural = "task" if len(ranks) == 1 else "tasks"
-        self._verbose(
-            f"Received task exit notification for {len(ranks)} {plural} of StepId={self._step} (status=0x{status:04x})."
-        )
-        text = self._tasks.ended(ranks, status)
-        if not status:
-            self._verbose(f"{peer.node}: {task_words(ranks)}: Completed")
-        elif text and not self._silenced:
-            self._error(f"{peer.node}: {text}")
-        first = not self._tasks.first_exit_seen
-        self._tasks.first_exit_seen = True
-        if status and self._options.kill_on_bad_exit and self._tasks.running and not self._aborted:
-            self._options.kill_on_bad_exit = False  # once is enough
-            self._info(f"Terminating StepId={self._step}")
-            self._end_for_failure()
-        if first and self._options.wait and self._tasks.running:
-            self._loop.after(self._options.wait, self._waited_enough)
+    def _running(self) -> bool:
+        return any(part.tasks.running for part in self._parts)
 
     def _waited_enough(self) -> None:
-        if self._tasks.running and not self._aborted:
-            self._info(f"First task exited {self._options.wait}s ago")
+        if self._running() and not self._first.aborted:
+            self._first.info(f"First task exited {self._first.options.wait}s ago")
             self._report()
-            self._info(f"Terminating StepId={self._step}")
+            for part in self._parts:
+                part.info(f"Terminating StepId={part.step}")
             self._abort()
 
+    def timed_out(self) -> None:
+        self._first.error("Timed out waiting for job step to complete")
+        self._loop.over = True
+
+    def stop(self) -> None:
+        self._loop.over = True
+
     def _report(self) -> None:
-        for line in self._tasks.report():
-            self._info(f"StepId={self._step} {line}")
+        for part in self._parts:
+            part.report()
 
     def _abort(self) -> None:
         """End the step, now."""
-        if self._aborted:
-            return
-        self._aborted = True
-        self._info(self._aborted_text())
-        self._forward(signal.SIGKILL)
-        self._loop.after(self._options.kill_wait + 2, self._timed_out)
-
-    def _timed_out(self) -> None:
-        self._error("Timed out waiting for job step to complete")
-        self._stop()
+        for part in self._parts:
+            if part is self._first or part.tasks.running:
+                part.abort()
 
     # --- signals -----------------------------------------------------------------------------------------------------
 
     def _on_signals(self) -> None:
         for number in self._signals.read():
-            if not self._step:
-                if number in (signal.SIGINT, *ENDING):
-                    self._info(f"Cancelled pending job step with signal {number}")
-                    self._refused("Job/step already completing or completed")
-            elif number == signal.SIGINT:
-                self._interrupt()
-            elif number in ENDING:
-                if number == signal.SIGQUIT:
-                    self._info(signal_words(number))
-                self._info("forcing job termination")
-                self._abort()
-            elif number == signal.SIGPIPE:
-                self._abort()
-            elif number in FORWARDED:
-                self._forward(number)
-            elif number == signal.SIGCONT:
-                self._info("got SIGCONT")
-            elif number == signal.SIGWINCH and self._request.pty:
-                self._send_winsize()
+            self._on_signal(number)
+
+    def _on_signal(self, number: int) -> None:
+        first = self._first
+        if not first.step:
+            if number in (signal.SIGINT, *ENDING):
+                first.info(f"Cancelled pending job step with signal {number}")
+                self._refused("Job/step already completing or completed")
+        elif number == signal.SIGINT:
+            self._interrupt()
+        elif number in ENDING:
+            if number == signal.SIGQUIT:
+                first.info(signal_words(number))
+            first.info("forcing job termination")
+            self._abort()
+        elif number == signal.SIGPIPE:
+            self._abort()
+        elif number in FORWARDED:
+            self._forward(number)
+        elif number == signal.SIGCONT:
+            first.info("got SIGCONT")
+        elif number == signal.SIGWINCH and first.wanted.request.pty:
+            first.send_winsize()
 
     def _interrupt(self) -> None:
         now = time.monotonic()
         again = now - self._interrupted_at < DOUBLE_INTERRUPT
         self._interrupted_at = now
-        if self._options.quit_on_interrupt or again:
-            self._info(f"sending Ctrl-C to StepId={self._step}")
-            self._forward(signal.SIGINT)
-            self._info("forcing job termination")
-            self._silenced = True
+        options = self._first.options
+        if options.quit_on_interrupt or again:
+            for part in self._parts:
+                # it is told, but the SIGKILL that follows is what the tasks end of
+                part.info(f"sending Ctrl-C to StepId={part.step}")
+            self._first.info("forcing job termination")
+            self.silenced = True
             self._abort()
-        elif self._options.disable_status:
-            self._info(f"sending Ctrl-C to StepId={self._step}")
-            self._forward(signal.SIGINT)
+        elif options.disable_status:
+            self._send_interrupt()
         else:
-            self._info("interrupt (one more within 1 sec to abort)")
+            self._first.info("interrupt (one more within 1 sec to abort)")
             self._report()
 
+    def _send_interrupt(self) -> None:
+        for part in self._parts:
+            part.info(f"sending Ctrl-C to StepId={part.step}")
+            part.forward(signal.SIGINT)
+
     def _forward(self, number: int) -> None:
-        self._peers.send_all(stepio.message(stepio.SIGNAL, {"signal": int(number)}))
+        for part in self._parts:
+            part.forward(number)
 
-    def _send_winsize(self) -> None:
-        rows, columns = terminal.size()
-        self._peers.send_all(stepio.message(stepio.WINSIZE, {"rows": rows, "columns": columns}))
-
-    # --- input and output --------------------------------------------------------------------------------------------
+    # --- input -------------------------------------------------------------------------------------------------------
 
     def _input_task(self) -> int | None:
         """The one task that standard input goes to, None for all."""
-        if self._request.pty:
+        request = self._first.wanted.request
+        if request.pty:
             return 0
-        given = self._request.standard_input
+        given = request.standard_input
         return int(given) if given.isdigit() else None
 
     def _read_stdin(self) -> None:
         task = self._input_task()
-        targets = self._peers.of_rank(task)
+        peers = self._first.peers
+        targets = peers.of_rank(task)
         room = min((peer.credit for peer in targets), default=0)
         if room <= 0:
             return
@@ -402,38 +342,28 @@ class StepRun:
             self._loop.unwatch(self._stdin)
             self._stdin = -1
             # a terminal has no end of its own: its program is told as a typing user would tell it
-            frame = stepio.data(*((stepio.STDIN, number, CTRL_D) if self._request.pty else
+            frame = stepio.data(*((stepio.STDIN, number, CTRL_D) if self._first.wanted.request.pty else
                                   (stepio.STDIN_END, number, b"")))  # fmt: skip
         for peer in targets:
             peer.credit -= len(received)
-            self._peers.send(peer, frame)
+            peers.send(peer, frame)
 
     def _balance(self) -> None:
         """Watch for what can be done now: hear agents while the outputs keep up, read input while the tasks do."""
-        self._peers.balance(not self._outputs.full())
-        for sink in self._outputs.sinks():
-            self._loop.watch(sink.fd, WRITE if sink.waiting else 0, partial(_drain, sink))
+        for part in self._parts:
+            part.balance()
         if self._stdin >= 0:
-            targets = self._peers.of_rank(self._input_task())
+            targets = self._first.peers.of_rank(self._input_task())
             ready = bool(targets) and all(peer.credit > 0 for peer in targets)
             ready = ready and not terminal.in_background(self._stdin)
             self._loop.watch(self._stdin, READ if ready else 0, lambda _: self._read_stdin())
 
-    def _info(self, text: str) -> None:
-        if not self._options.quiet:
-            self._say(f"srun: {text}")
 
-    def _verbose(self, text: str) -> None:
-        if self._options.verbose:
-            self._info(text)
-
-    def _error(self, text: str) -> None:
-        self._say(f"srun: error: {text}")
-
-    def _say(self, line: str) -> None:
-        """The same way as the tasks' errors go, so that they keep their order."""
-        self._outputs.own.write(f"{line}\n".encode("utf-8", "surrogateescape"))
-
-
-def _drain(sink: Sink, events: int) -> None:
-    sink.drain()
+def _asked(part: Part) -> dict[str, Any]:
+    listener = part.wanted.listener
+    return {
+        "job_id": part.job_id,
+        "request": part.wanted.request,
+        "addresses": listener.addresses,
+        "secret": listener.secret,
+    }

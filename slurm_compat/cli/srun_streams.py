@@ -87,6 +87,7 @@ class Sink:
 
     def close(self) -> None:
         if self._own:
+            self._own = False
             os.close(self.fd)
 
 
@@ -162,8 +163,11 @@ def _could_not_open(command: str, which: str, problem: Exception) -> CommandErro
 class Outputs:
     """The sinks of a step's standard output and error. `open_later` are names that wait for the step's number."""
 
-    def __init__(self, command: str, out: str, err: str | None, append: bool, cwd: str) -> None:
-        """`out`, `err`: file names, "" for srun's own streams; `err` None: where `out` goes."""
+    def __init__(
+        self, command: str, out: str, err: str | None, append: bool, cwd: str, beside: Outputs | None = None
+    ) -> None:
+        """`out`, `err`: file names, "" for srun's own streams; `err` None: where `out` goes. `beside`: those of another
+        component of the same step, with which srun's own streams are shared."""
         self._command = command
         self._names = (out, err)
         self._append = append
@@ -171,7 +175,9 @@ class Outputs:
         self._fds: list[int] = []
         self.out: Sink | None = None
         self.err: Sink | None = None
-        self.own = Sink(2)  # srun's own words; the tasks' errors go the same way, in their order
+        # srun's own words; the tasks' errors go the same way, in their order
+        self.own: Sink = beside.own if beside else Sink(2)
+        self._beside = beside
 
     def open(self, values: Mapping[str, str | None], step_known: bool) -> None:
         """Open what can be opened now. Called before the step is made, and again after."""
@@ -185,7 +191,8 @@ class Outputs:
 
     def _sink(self, which: str, name: str, values: Mapping[str, str | None], own: int) -> Sink:
         if not name:
-            return self.own if own == 2 else Sink(own)
+            shared = self._beside.out if self._beside and not self._beside._names[0] else None
+            return self.own if own == 2 else shared or Sink(own)
         fd = open_output(self._command, which, expand(name, values, self._cwd), self._append)
         self._fds.append(fd)
         return Sink(fd)
@@ -202,3 +209,4 @@ class Outputs:
             sink.close()
         for fd in self._fds:
             os.close(fd)
+        self._fds.clear()

@@ -46,6 +46,9 @@ DEFAULT = "Account,User,RawShares,NormShares,RawUsage,EffectvUsage,FairShare"
 LONG = "Account,User,RawShares,NormShares,RawUsage,NormUsage,EffectvUsage,FairShare,LevelFS,GrpTRESMins,TRESRunMins"
 
 
+PARENT_SHARE = 0x7FFFFFFF  # as core/cluster.py has it, which commands do not load
+
+
 class View(NamedTuple):
     tres: Sequence[str] = ()  # names of the resources, in order
 
@@ -60,7 +63,13 @@ def _below_root(text: Callable[[Record, View], str]) -> Callable[[Record, View],
 
 
 def _level_fs(record: Record, view: View) -> str:
+    if record["shares_raw"] == PARENT_SHARE:
+        return ""
     return "inf" if record["level_fs"] is None else f"{record['level_fs']:.6f}"
+
+
+def _raw_shares(record: Record, view: View) -> str:
+    return "parent" if record["shares_raw"] == PARENT_SHARE else str(record["shares_raw"])
 
 
 def _minutes(key: str) -> Callable[[Record, View], str]:
@@ -75,11 +84,11 @@ FIELDS = (
     Field("GrpTRESMins", 30, (), lambda record, view: ""),  # limits, and no account here has one
     Field("GrpTRESRaw", 30, ("tres_usage",), _minutes("tres_usage")),
     Field("ID", 6, ("id",), lambda record, view: str(record["id"]), WHOLE),
-    Field("LevelFS", 10, ("level_fs",), _below_root(_level_fs)),
+    Field("LevelFS", 10, ("level_fs", "shares_raw"), _below_root(_level_fs)),
     Field("NormShares", 11, ("shares_norm",), _fraction("shares_norm")),
     Field("NormUsage", 11, ("usage_norm",), _below_root(_fraction("usage_norm"))),
     Field("Partition", 12, (), lambda record, view: ""),  # associations are of users and accounts alone
-    Field("RawShares", 10, ("shares_raw",), _below_root(lambda record, view: str(record["shares_raw"])), WHOLE),
+    Field("RawShares", 10, ("shares_raw",), _below_root(_raw_shares), WHOLE),
     Field("RawUsage", 11, ("usage_raw",), lambda record, view: str(int(record["usage_raw"])), WHOLE),
     Field("TRESRunMins", 30, ("tres_run_seconds",), _minutes("tres_run_seconds")),
     Field("User", 10, ("user",), lambda record, view: record["user"]),

@@ -8,24 +8,28 @@ from typing import Any
 from slurm_compat.cli import jsondoc
 from slurm_compat.cli.clusters import own_cluster
 from slurm_compat.cli.context import Context
+from slurm_compat.cli.jsonwrite import ENDLESS
 from slurm_compat.core.model import UNLIMITED
 
 FIELDS = [
     "id", "cluster", "account", "user", "parent_account", "parent_id", "shares_raw", "shares_norm", "usage_raw",
     "usage_norm", "effective_usage", "fairshare", "level_fs", "tres_usage", "tres_run_seconds",
 ]  # fmt: skip
+WARNING = jsondoc.warning("Dumping (0xffffffffffffffff) as place holder for Infinity")
 _NO_SHARES = 2.3283064376228985e-10  # what the root, which has no siblings, is given for its norm: 1 of 2^32
 
 
 def print_shares(ctx: Context, kind: str, parser: str, read: Callable[[list[str]], Iterable[Mapping[str, Any]]]) -> int:
-    refusal = jsondoc.refusal(ctx, kind, parser)
-    if refusal is not None:
-        return refusal
+    form = jsondoc.begin(ctx, kind, parser, failure=253)
+    if isinstance(form, int):
+        return form
     names = [kind_ + (f"/{name}" if name else "") for kind_, name in ctx.controller.rows("tres", ["type", "name"])]
     rows = [share(row, names) for row in read(FIELDS)]
-    document = jsondoc.document(ctx, "shares", [], own_cluster(ctx))
-    document["shares"] = {"shares": rows, "total_shares": 0}
-    jsondoc.write(ctx, kind, document)
+    # the versions that have a number where there is none to give say so, once for each
+    said = not form.complex and not form.upto("v0.0.42")
+    infinite = sum(row["fairshare"]["level"]["number"] == ENDLESS for row in rows) if said else 0
+    document = {"shares": {"shares": rows, "total_shares": 0}, "warnings": [WARNING] * infinite}
+    jsondoc.show(ctx, form, document, own_cluster(ctx))
     return 0
 
 
@@ -55,10 +59,9 @@ def share(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
         "fairshare": {
             "factor": jsondoc.number(row["fairshare"] or 0.0),
             "level": {
-                "set": not root and not infinite,
-                "infinite": infinite,
-                "number": 0.0 if root or infinite else row["level_fs"],
+                "set": not root, "infinite": False,
+                "number": 0.0 if root else ENDLESS if infinite else row["level_fs"],
             },
         },
         "type": ["USER" if row["user"] else "ASSOCIATION"],
-    }
+    }  # fmt: skip

@@ -1,16 +1,20 @@
-"""strigger: programs to be run when something happens. Only SlurmUser may set any, and here nobody is SlurmUser.
+"""strigger: programs to be run when something happens. Only SlurmUser may set any.
 
-Source: strigger(1); answers as observed on 26.05 for users and root.
+Source: strigger(1); answers as observed on 26.05 for SlurmUser, users and root.
 """
 
 from __future__ import annotations
 
+import os
+import pwd
+import re
 from collections.abc import Iterable
+from typing import Any
 
 from slurm_compat import SLURM_VERSION
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.optiontable import NONE, OPTIONAL, REQUIRED, Opt, help_lines, parsed
-from slurm_compat.core.errors import CommandError
+from slurm_compat.core.errors import CommandError, SlurmError
 
 SET, GET, CLEAR = "set", "get", "clear"
 # what a trigger can wait for: long name, letter, when
@@ -61,8 +65,21 @@ OPTIONS = (
 USAGE = "Usage: strigger [--set | --get | --clear | --version] [-aAbBcCdDefFgGhHiIjnNopQrtuv]"
 
 
+# what an event is of: long names, and the first column of --get
+KINDS = {
+    "job": frozenset({"fini", "time"}),
+    "slurmctld": frozenset(name for name, _, _ in EVENTS if "_slurmctld_" in name),
+    "slurmdbd": frozenset({"primary_slurmdbd_failure", "primary_slurmdbd_resumed_operation"}),
+    "database": frozenset({"primary_database_failure", "primary_database_resumed_operation"}),
+    "other": frozenset({"burst_buffer"}),
+}
+HEAD = "TRIG_ID RES_TYPE   RES_ID TYPE                                OFFSET USER     FLAGS PROGRAM"
+FARTHEST = 32000  # seconds of an offset
+Given = dict[str, str]
+
+
 def main(ctx: Context) -> int:
-    given: dict[str, str] = {}
+    given: Given = {}
     for key, text in parsed("strigger", ctx.argv[1:], OPTIONS, ['Try "strigger --help" for more information']):
         if key in ("help", "usage", "V"):
             for line in {"help": _help(), "usage": [USAGE], "V": [f"slurm-wlm {SLURM_VERSION}"]}[key]:
@@ -71,24 +88,123 @@ def main(ctx: Context) -> int:
         given[key] = text
     actions = [action for action in (SET, GET, CLEAR) if action in given]
     if len(actions) != 1:
-        raise CommandError(
-            "strigger: error: You must use exactly one of the following options: --set, --get or --clear"
+        raise _error("You must use exactly one of the following options: --set, --get or --clear")
+    events = [name for name, letter, _ in EVENTS if letter in given]
+    _check(given, actions[0], events)
+    return {SET: _set, GET: _get, CLEAR: _clear}[actions[0]](ctx, given, events)
+
+
+def _error(text: str) -> CommandError:
+    return CommandError(f"strigger: error: {text}")
+
+
+def _number(text: str) -> int:
+    """As atoi reads it: the digits it begins with, 0 without any."""
+    found = re.match(r"\s*[+-]?[0-9]{1,9}", text)
+    return int(found.group()) if found else 0
+
+
+def _check(given: Given, action: str, events: list[str]) -> None:
+    if "j" in given and _number(given["j"]) <= 0:
+        raise _error(f"Invalid jobid {given['j']}")
+    if "user" in given and _uid(given["user"]) is None:
+        raise _error(f"Invalid user {given['user']}")
+    if "flags" in given and given["flags"].lower() != "perm":
+        raise _error(f"Invalid flags {given['flags']}")
+    if abs(_number(given.get("o", ""))) > FARTHEST:
+        raise _error(f"The --offset parameter must be between +/-{FARTHEST}")
+    if action == SET:
+        if not events:
+            raise _error("You must specify a trigger")
+        program = given.get("p", "")
+        if not program.startswith("/"):
+            raise _error('The --program value must start with "/"')
+        if not os.path.exists(program.split()[0]):
+            raise _error("Invalid --program value, file not found")
+    if KINDS["job"].intersection(events) and "j" not in given:
+        raise _error("You must specify a --jobid value")
+    if action == CLEAR and not (_number(given.get("i", "")) or given.keys() & {"j", "user"}):
+        raise _error("You must specify a --id, --jobid, or --user to clear")
+
+
+def _uid(name: str) -> int | None:
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return int(name) if name.isdecimal() else None
+
+
+def _refused(ctx: Context, given: Given, call: str, problem: SlurmError) -> int:
+    if "Q" in given:
+        return 0 if call == "clear" else 1
+    ctx.err(f"slurm_{call}_trigger: {problem.text}")
+    return 1
+
+
+def _set(ctx: Context, given: Given, events: list[str]) -> int:
+    kind = next((kind for kind, names in KINDS.items() if names.intersection(events)), "node")
+    target = {"job": str(_number(given.get("j", ""))), "node": given.get("n") or "*", "other": "(null)"}.get(kind, "*")
+    try:
+        ctx.controller.call(
+            "set_trigger",
+            kind=kind,
+            target=target,
+            events=events,
+            offset=_number(given.get("o", "")),
+            permanent="flags" in given,
+            program=given["p"],
         )
-    if actions[0] == SET:
-        _refuse_set(given)
-    elif actions[0] == CLEAR:
-        if not given.keys() & {"i", "j", "user"}:
-            raise CommandError("strigger: error: You must specify a --id, --jobid, or --user to clear")
-        raise CommandError("slurm_clear_trigger: No such process")
-    return 0  # there are none to list
+    except SlurmError as problem:
+        return _refused(ctx, given, "set", problem)
+    if "v" in given:
+        ctx.err("strigger: trigger set")
+    return 0
 
 
-def _refuse_set(given: dict[str, str]) -> None:
-    if not any(letter in given for _, letter, _ in EVENTS):
-        raise CommandError("strigger: error: You must specify a trigger")
-    if not given.get("p", "").startswith("/"):
-        raise CommandError('strigger: error: The --program value must start with "/"')
-    raise CommandError("slurm_set_trigger: Access/permission denied")
+def _clear(ctx: Context, given: Given, events: list[str]) -> int:
+    trigger_id = _number(given.get("i", ""))
+    user_id = _uid(given["user"]) if "user" in given else None
+    try:
+        ctx.controller.call(
+            "clear_triggers", trigger_id=trigger_id, job_id=_number(given.get("j", "")), user_id=user_id
+        )
+    except SlurmError as problem:
+        return _refused(ctx, given, "clear", problem)
+    if "v" in given and trigger_id:
+        ctx.err(f"strigger: trigger {trigger_id} cleared")
+    return 0
+
+
+def _get(ctx: Context, given: Given, events: list[str]) -> int:
+    try:
+        found = ctx.controller.call("triggers")["triggers"]
+    except SlurmError as problem:
+        return _refused(ctx, given, "get", problem)
+    if "v" in given:
+        ctx.err(f"strigger: Read {len(found)} trigger records")
+        ctx.stderr.flush()
+    shown = [trigger for trigger in found if _asked_for(trigger, given, events)]
+    if shown and "N" not in given:
+        ctx.out(HEAD)
+    for trigger in shown:
+        kind = trigger["events"][0] if len(trigger["events"]) == 1 else "unknown"
+        flags = "PERM" if trigger["permanent"] else ""
+        ctx.out(
+            f"{trigger['trigger_id']:7} {trigger['kind']:<9} {trigger['target']:>7} {kind:<35} {trigger['offset']:6}"
+            f" {trigger['user_name']:<8} {flags:<5} {trigger['program']}"
+        )
+    return 0
+
+
+def _asked_for(trigger: dict[str, Any], given: Given, events: list[str]) -> bool:
+    rules = (
+        "i" not in given or trigger["trigger_id"] == _number(given["i"]),
+        "j" not in given or (trigger["kind"], trigger["target"]) == ("job", str(_number(given["j"]))),
+        "n" not in given or trigger["kind"] == "node",
+        "user" not in given or trigger["user_id"] == _uid(given["user"]),
+        not events or set(events).intersection(trigger["events"]),
+    )
+    return all(rules)
 
 
 def _help() -> Iterable[str]:

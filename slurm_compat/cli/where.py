@@ -16,6 +16,30 @@ class Place(NamedTuple):
     private: bool  # may be started on demand
 
 
+class Remote(NamedTuple):
+    """A controller on another machine."""
+
+    address: str  # host:port
+    authority: str  # the certificate that vouches for it: DER in base64, or a file's absolute path; "": the system's
+
+
+def remote(env: Mapping[str, str]) -> Remote | None:
+    """Where the controller is if it is elsewhere: as the job's agent has it, or as the cluster file says on a machine
+    that has no state folder of it."""
+    if address := env.get("SLURM_COMPAT_CONTROLLER"):
+        return Remote(address, env.get("SLURM_COMPAT_AUTHORITY", ""))
+    path = cluster_file(env)
+    if not path:
+        return None
+    state = state_of(path)
+    if state and os.path.isdir(os.path.join(state, "run")):
+        return None
+    if address := _value_of(path, "ControllerAddress"):
+        authority = _value_of(path, "TLSAuthority")
+        return Remote(address, os.path.join(os.path.dirname(os.path.abspath(path)), authority) if authority else "")
+    return None
+
+
 def cluster_file(env: Mapping[str, str]) -> str:
     """The cluster file that counts here, "" when there is none. Installed commands set SLURM_CONF themselves."""
     if named := env.get("SLURM_CONF"):

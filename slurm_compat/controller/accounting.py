@@ -7,21 +7,24 @@ this goes on is taken once. Source of the time rules: sacct(1), --state and --st
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from slurm_compat.controller import het, views
 from slurm_compat.controller.jobs import Job, Step
+from slurm_compat.controller.privacy import Privacy
 from slurm_compat.controller.server import Session
 from slurm_compat.controller.sluid import number
 from slurm_compat.controller.table import job_of, step_of
-from slurm_compat.core import hostlist, jobid, sizes, taskids
+from slurm_compat.core import hostlist, jobid, privatedata, sizes, taskids
 from slurm_compat.core.calls import Accounting
 from slurm_compat.core.errors import BadValue, SlurmError
 from slurm_compat.core.jobid import JobExpression
 from slurm_compat.core.model import ACCOUNTING_FIELDS, JOB_FIELDS
 from slurm_compat.core.states import CANCELLED, FINAL, PENDING, PREEMPTED, RUNNING, SUSPENDED, TIMEOUT
-from slurm_compat.store import questions
+from slurm_compat.store import history
+from slurm_compat.store.store import Connection
 
 if TYPE_CHECKING:
     from slurm_compat.controller.controller import Controller
@@ -67,7 +70,7 @@ _JOB: dict[str, str] = views.JOB | {
     "kill_requid": "j.cancelled_by",
     "usage": "{}",
     "distribution": "''",
-    "reservation_id": "0",
+    "reservation_id": "j.resv_id",
     "qos_id": "c.qos_id(j.qos)",
     "wckey_id": "0",
     "qos_req": "r.qos",
@@ -116,6 +119,7 @@ _NAMES = {
     "required_memory": required_memory,
 }
 
+_ENDED = frozenset(FINAL)  # states a job has when it is over: the store knows them
 _KNOWN = frozenset(JOB_FIELDS) | frozenset(ACCOUNTING_FIELDS)
 
 
@@ -140,8 +144,31 @@ class Filter:
             if wanted:
                 self._tests.append(_among(frozenset(wanted), read))
 
+    def of_the_past(self) -> history.Filter:
+        """What the store can tell apart by itself; `takes` has the last word."""
+        args = self._args
+        over = bool(args.states) and self._states <= _ENDED
+        return history.Filter(
+            job_ids=self.job_ids(),
+            db_indexes=[number(expression.sluid) or 0 for expression in self.expressions if expression.sluid],
+            user_ids=args.user_ids,
+            start=args.start,
+            end=0 if args.states else args.end,
+            ended_by=max(args.end or self._now, args.start) if over else 0,
+            states=args.states if over else (),
+            accounts=args.accounts,
+            names=args.names,
+            partitions=args.partitions,
+            qos=args.qos,
+            wckeys=args.wckeys,
+        )
+
     def job_ids(self) -> list[int]:
         return [expression.job_id for expression in self.expressions if not expression.sluid]
+
+    def also(self, test: Callable[[Job], bool]) -> None:
+        """One thing more that a job must be."""
+        self._tests.append(test)
 
     def takes(self, job: Job) -> bool:
         if self.expressions and not any(self._names(expression, job) for expression in self.expressions):
@@ -235,38 +262,100 @@ def step_order(step: Step) -> tuple[int, int]:
     return (first, 0) if first is not None else (3, int(step.step_id) if step.step_id.isdigit() else 0)
 
 
-async def accounting(controller: Controller, session: Session, args: Accounting) -> Iterator[list[list[Any]]]:
+async def accounting(controller: Controller, session: Session, args: Accounting) -> AsyncIterator[list[list[Any]]]:
     """Chunks of rows: each job's, followed by its steps'."""
     for field in args.fields:
         if field not in _KNOWN:
             raise SlurmError(BAD_FIELD, f"unknown field {field}")
     now = controller.now()
     chosen = Filter(args, now)
-    table = controller.table
+    private = Privacy(controller, session.caller)
+    if private.hides(privatedata.JOBS):
+        chosen.also(lambda job: private.shows_job(job.user_id, job.account))
     # a copy: the record changes while the store is read
     live = [copy.copy(job) for job in _candidates(controller, chosen) if chosen.takes(job)]
-    seen = {job.db_index for job in live}
-    live_steps = {index: list(table.steps.get(index, {}).values()) for index in seen} if args.steps else {}
-    which = questions.Filter(chosen.job_ids(), args.user_ids, args.start, 0 if args.states else args.end)
+    steps = {job.db_index: list(controller.table.steps.get(job.db_index, {}).values()) for job in live}
+    which = chosen.of_the_past()
+    keys = await controller.store.read(lambda connection: history.keys(connection, which))
+    listing = Listing(controller, args, chosen, now)
+    jobs = listing.merged(keys, sorted(live, key=record_order), steps)
+    return listing.chunks(jobs if args.duplicates else _latest(jobs))
 
-    def read(connection: Any) -> tuple[list[Job], dict[int, list[Step]]]:
-        past = [job_of(data) for data in questions.history(connection, which)]
-        if more := _components(past, which.job_ids):
-            past += [job_of(data) for data in questions.history(connection, which._replace(job_ids=more))]
-        past = [job for job in past if job.db_index not in seen and chosen.takes(job)]
-        steps: dict[int, list[Step]] = {}
-        if args.steps:
-            for data in questions.steps_of(connection, (job.db_index for job in past)):
+
+Found = tuple[Job, list[Step]]
+
+
+class Listing:
+    """Jobs of the past and those of memory as one listing, some at a time."""
+
+    def __init__(self, controller: Controller, args: Accounting, chosen: Filter, now: int) -> None:
+        self._controller = controller
+        self._args = args
+        self._chosen = chosen
+        self._now = now
+
+    async def merged(
+        self, keys: Sequence[int], live: list[Job], live_steps: dict[int, list[Step]]
+    ) -> AsyncIterator[Found]:
+        """In the order of `record_order`. Of a job that is in both, memory's word is the one that counts."""
+        known = {job.db_index for job in live}
+        place = 0
+        async for job, steps in self._past(keys):
+            if job.db_index in known:
+                continue
+            while place < len(live) and record_order(live[place]) < record_order(job):
+                yield live[place], live_steps[live[place].db_index]
+                place += 1
+            yield job, steps
+        for job in live[place:]:
+            yield job, live_steps[job.db_index]
+
+    async def _past(self, keys: Sequence[int]) -> AsyncIterator[Found]:
+        if self._chosen.job_ids():  # few: with the components that belong to them
+            keys = await self._controller.store.read(lambda connection: self._with_components(connection, keys))
+        for start in range(0, len(keys), CHUNK):
+            some = keys[start : start + CHUNK]
+            for found in await self._controller.store.read(partial(self._read, keys=some)):
+                yield found
+
+    def _with_components(self, connection: Connection, keys: Sequence[int]) -> Sequence[int]:
+        if len(keys) > CHUNK:
+            return keys
+        past = [job_of(data) for data in history.records(connection, keys)]
+        more = _components(past, self._chosen.job_ids())
+        if not more:
+            return keys
+        which = self._chosen.of_the_past()
+        return history.keys(connection, which._replace(job_ids=[*which.job_ids, *more]))
+
+    def _read(self, connection: Connection, keys: Sequence[int]) -> list[Found]:
+        jobs = [job for job in map(job_of, history.records(connection, keys)) if self._chosen.takes(job)]
+        steps: dict[int, list[Step]] = {job.db_index: [] for job in jobs}
+        if self._args.steps:
+            for data in history.steps_of(connection, steps):
                 step = step_of(data)
-                steps.setdefault(step.db_index, []).append(step)
-        return past, steps
+                steps[step.db_index].append(step)
+        return [(job, steps[job.db_index]) for job in jobs]
 
-    past, past_steps = await controller.store.read(read)
-    # while it was read, a job may have become history: memory's word is the one that counts
-    jobs = sorted([*past, *live], key=record_order)
-    if not args.duplicates:
-        jobs = _latest(jobs)
-    return _chunks(controller, args, chosen, jobs, past_steps | live_steps, now)
+    async def chunks(self, found: AsyncIterator[Found]) -> AsyncIterator[list[list[Any]]]:
+        args, now, controller = self._args, self._now, self._controller
+        fields = tuple(args.fields)
+        job_row = views.compiled("j, r, s, now, c", _JOB, fields, _NAMES)
+        step_row = views.compiled("p, j, r, s, now, c", _STEP, fields, _NAMES)
+        rows: list[list[Any]] = []
+        async for job, steps in found:
+            only = self._chosen.step_ids(job)
+            if only is None:
+                rows.append(job_row(job, job.request, job.shape, now, controller))
+            if args.steps:
+                for step in sorted(steps, key=step_order):
+                    if only is None or step.step_id in only:
+                        rows.append(step_row(step, job, job.request, job.shape, now, controller))
+            if len(rows) >= CHUNK:
+                yield rows
+                rows = []
+        if rows:
+            yield rows
 
 
 def _components(past: list[Job], asked: Iterable[int]) -> list[int]:
@@ -294,29 +383,12 @@ def record_order(job: Job) -> tuple[int, int, int, int]:
     return (job.array_job_id, task, job.job_id, job.db_index)
 
 
-def _latest(jobs: list[Job]) -> list[Job]:
-    """Of a requeued job the last run, where that run is among them."""
-    last = {job.job_id: job.db_index for job in jobs}
-    return [job for job in jobs if last[job.job_id] == job.db_index]
-
-
-def _chunks(
-    controller: Controller, args: Accounting, chosen: Filter, jobs: list[Job], steps: dict[int, list[Step]], now: int
-) -> Iterator[list[list[Any]]]:
-    fields = tuple(args.fields)
-    job_row = views.compiled("j, r, s, now, c", _JOB, fields, _NAMES)
-    step_row = views.compiled("p, j, r, s, now, c", _STEP, fields, _NAMES)
-    rows: list[list[Any]] = []
-    for job in jobs:
-        only = chosen.step_ids(job)
-        if only is None:
-            rows.append(job_row(job, job.request, job.shape, now, controller))
-        if args.steps:
-            for step in sorted(steps.get(job.db_index, ()), key=step_order):
-                if only is None or step.step_id in only:
-                    rows.append(step_row(step, job, job.request, job.shape, now, controller))
-        if len(rows) >= CHUNK:
-            yield rows
-            rows = []
-    if rows:
-        yield rows
+async def _latest(found: AsyncIterator[Found]) -> AsyncIterator[Found]:
+    """Of a requeued job the last run, where that run is among them: its runs follow one another."""
+    held: Found | None = None
+    async for job, steps in found:
+        if held is not None and held[0].job_id != job.job_id:
+            yield held
+        held = (job, steps)
+    if held is not None:
+        yield held

@@ -81,6 +81,9 @@ class Agents:
             batch = self._controller.table.steps.get(job.db_index, {}).get("batch")
             run.batch_over = batch is not None and batch.end_time != 0
         link.run = run
+        inventory = self._controller.inventory
+        if inventory is not None:
+            link.node = inventory.name_of(hello.node)
         run.links[hello.rank] = link
         if COMPLETING in job.flags:
             link.send(self._terminate_message(run.ending or _reason_of(job)))
@@ -281,11 +284,14 @@ class Agents:
     def step_over(self, run: Run, step_id: str, exit_code: int, change: Change) -> None:
         session = run.step_sessions.pop(step_id, None)
         if session is not None:
-            session.on_close = None
+            last = self._controller.steps.part_over(session)
+            if last:
+                session.on_close = None
 
             def done() -> None:
-                session.send({"event": "done", "exit_code": exit_code})
-                session.end()
+                session.send({"event": "done", "exit_code": exit_code, "job_id": run.job_id})
+                if last:
+                    session.end()
 
             change.then.append(done)
         change.then.append(lambda: self._controller.steps.freed(run.job_id))

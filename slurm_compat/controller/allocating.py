@@ -6,7 +6,8 @@ import asyncio
 import signal
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.controller.authorization import require_owner
+from slurm_compat.controller import het
+from slurm_compat.controller.authorization import require_self
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.machine import Event
 from slurm_compat.controller.server import Session
@@ -86,6 +87,8 @@ class Allocating:
             self._session.send({"event": "granted", **grant(self._controller, job)})
             if self._timer is not None:
                 self._timer.cancel()
+        elif message["event"] == "note":
+            self._session.send(message)
         elif message["event"] == "ended":
             self._session.on_close = None
             self._forget()
@@ -125,8 +128,9 @@ class Allocating:
 
 
 def grant(controller: Controller, job: Job) -> dict[str, Any]:
-    """What the command needs of its allocation."""
-    return {"job": job_fields(controller, job), "kill_wait": controller.conf.kill_wait}
+    """What the command needs of its allocation; `components`: the further ones of a heterogeneous job."""
+    jobs = [job_fields(controller, one) for one in het.components(controller.table, job)]
+    return {"job": jobs[0], "components": jobs[1:], "kill_wait": controller.conf.kill_wait}
 
 
 def end(controller: Controller, job: Job, status: int) -> None:
@@ -142,7 +146,7 @@ def complete(controller: Controller, session: Session, args: CompleteAllocation)
     if job is None:
         raise SlurmError(errors.INVALID_JOB_ID)
     assert session.caller is not None
-    require_owner(session.caller, job.user_id)
+    require_self(session.caller, job)
     if job.is_final:
         raise SlurmError(errors.ALREADY_DONE)
     if job.state == PENDING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from slurm_compat.core.cluster import ClusterConf, QosConf, UserConf
+from slurm_compat.core.cluster import ClusterConf, UserConf
 
 ROOT = "root"
 ROOT_ACCOUNT, ROOT_USER = 1, 2
@@ -34,6 +34,7 @@ class Association(NamedTuple):
     shares: int
     qos: tuple[str, ...]
     default: bool
+    partition: str = ""
 
 
 def tree(conf: ClusterConf) -> list[Association]:
@@ -42,13 +43,13 @@ def tree(conf: ClusterConf) -> list[Association]:
 
 
 def numbers(conf: ClusterConf) -> list[int]:
-    """The association's number of each entry of the cluster file's Users."""
+    """The association's number of each user: the accounting book's, or by the file's order where no book numbers."""
     following = iter(range(FIRST_ACCOUNT + len(conf.accounts), FIRST_ACCOUNT + len(conf.accounts) + len(conf.users)))
-    return [ROOT_USER if _is_roots(user) else next(following) for user in conf.users]
+    return [user.number or (ROOT_USER if _is_roots(user) else next(following)) for user in conf.users]
 
 
 def _is_roots(user: UserConf) -> bool:
-    return user.name == ROOT and user.account == ROOT
+    return user.name == ROOT and user.account == ROOT and not user.partition
 
 
 def _default_qos(conf: ClusterConf) -> tuple[str, ...]:
@@ -69,8 +70,20 @@ def allowed_qos(conf: ClusterConf, account: str, own: Sequence[str] = ()) -> tup
     return tuple(own) or _default_qos(conf)
 
 
+def default_qos(conf: ClusterConf, account: str, own: str = "") -> str:
+    """The default QOS of an association, its own or that of the nearest account above; "" where nobody says one."""
+    accounts = {entry.name: entry for entry in conf.accounts}
+    seen: set[str] = set()
+    while not own and account in accounts and account not in seen:
+        seen.add(account)
+        own = accounts[account].default_qos
+        account = accounts[account].parent if account != ROOT else ""
+    return own or (accounts[ROOT].default_qos if ROOT in accounts else "")
+
+
 def _accounts(conf: ClusterConf) -> Iterator[Association]:
-    yield Association(ROOT_ACCOUNT, ROOT, "", "", 0, "/", 1, allowed_qos(conf, ROOT), False)
+    shares = next((entry.fairshare for entry in conf.accounts if entry.name == ROOT), 1)
+    yield Association(ROOT_ACCOUNT, ROOT, "", "", 0, "/", shares, allowed_qos(conf, ROOT), False)
     known = account_numbers(conf)
     lineages = _lineages(conf)
     for account in conf.accounts:
@@ -84,7 +97,7 @@ def _accounts(conf: ClusterConf) -> Iterator[Association]:
 
 
 def account_numbers(conf: ClusterConf) -> dict[str, int]:
-    further = {account.name: FIRST_ACCOUNT + place for place, account in enumerate(conf.accounts)}
+    further = {account.name: account.number or FIRST_ACCOUNT + place for place, account in enumerate(conf.accounts)}
     return further | {ROOT: ROOT_ACCOUNT}
 
 
@@ -111,8 +124,10 @@ def _users(conf: ClusterConf) -> Iterator[Association]:
         roots = roots or number == ROOT_USER
         yield Association(
             number, user.account, user.name, "", accounts.get(user.account, ROOT_ACCOUNT),
-            f"{lineages.get(user.account, f'/{user.account}/')}0-{user.name}/", user.fairshare,
-            allowed_qos(conf, user.account, user.qos), defaults[user.name] == user.account,
+            f"{lineages.get(user.account, f'/{user.account}/')}0-{user.name}/"
+            + (user.partition and f"{user.partition}/"),
+            user.fairshare, allowed_qos(conf, user.account, user.qos), defaults[user.name] == user.account,
+            user.partition,
         )  # fmt: skip
     if not roots:
         is_default = defaults[ROOT] == ROOT
@@ -133,73 +148,36 @@ def default_accounts(conf: ClusterConf) -> dict[str, str]:
     return defaults
 
 
-# rows of the calls; their fields are core/model.py's
+def below(conf: ClusterConf, name: str) -> frozenset[str]:
+    """The account and all those under it."""
+    children: dict[str, list[str]] = {}
+    for account in conf.accounts:
+        if account.name != ROOT:
+            children.setdefault(account.parent, []).append(account.name)
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += children.get(one, ())
+    return frozenset(found)
+
+
+def coordinated(conf: ClusterConf, user_name: str) -> frozenset[str]:
+    """The accounts a user looks after: those that name him a coordinator, or whose users all are, and those below."""
+    own: set[str] = set()
+    for account in conf.accounts:
+        named = user_name in account.coordinators
+        if not named and "usersarecoords" in account.flags.lower():
+            named = any(user.name == user_name and user.account == account.name for user in conf.users)
+        if named:
+            own |= below(conf, account.name)
+    return frozenset(own)
 
 
 def qos_numbers(conf: ClusterConf) -> dict[str, int]:
-    return {qos.name: number for number, qos in enumerate(conf.qos, 1)}
-
-
-def association_rows(conf: ClusterConf) -> list[Values]:
-    known = qos_numbers(conf)
-    return [
-        {
-            "id": entry.number,
-            "cluster": conf.cluster_name,
-            "account": entry.account,
-            "user": entry.user,
-            "parent_account": entry.parent,
-            "parent_id": entry.parent_number,
-            "lineage": entry.lineage,
-            "is_default": entry.default,
-            "shares_raw": entry.shares,
-            "qos": sorted(entry.qos),
-            "qos_ids": sorted(known[name] for name in entry.qos if name in known),
-        }
-        for entry in tree(conf)
-    ]
-
-
-def account_rows(conf: ClusterConf) -> list[Values]:
-    rows = {
-        account.name: {
-            "name": account.name,
-            "description": account.description or account.name,
-            "organization": account.organization or account.name,
-            "coordinators": [],
-        }
-        for account in conf.accounts
-    }
-    rows.setdefault(ROOT, {"name": ROOT, "description": ROOT_DESCRIPTION, "organization": ROOT, "coordinators": []})
-    return [rows[name] for name in sorted(rows)]
-
-
-def user_rows(conf: ClusterConf) -> list[Values]:
-    levels = {name: "Operator" for name in conf.operators} | {ROOT: "Administrator"}
-    for user in conf.users:
-        if user.admin_level.lower() not in ("", "none"):
-            levels[user.name] = "Administrator" if user.admin_level.lower().startswith("a") else "Operator"
-    return [
-        {"name": name, "default_account": account, "admin_level": levels.get(name, "None"), "coordinates": []}
-        for name, account in sorted(default_accounts(conf).items())
-    ]
-
-
-def qos_rows(conf: ClusterConf) -> list[Values]:
-    return [_qos_row(number, qos) for number, qos in enumerate(conf.qos, 1)]
-
-
-def _qos_row(number: int, qos: QosConf) -> Values:
-    return {
-        "id": number,
-        "name": qos.name,
-        "description": qos.description or (NORMAL_DESCRIPTION if qos.name == "normal" else qos.name),
-        "priority": qos.priority,
-        "flags": qos.flags,
-        "max_tres_per_user": qos.max_tres_per_user,
-        "max_jobs_per_user": qos.max_jobs_per_user,
-        "max_submit_jobs_per_user": qos.max_submit_jobs_per_user,
-    }
+    return {qos.name: qos.number or number for number, qos in enumerate(conf.qos, 1)}
 
 
 TRES = (

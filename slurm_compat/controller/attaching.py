@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.controller.authorization import require_owner
+from slurm_compat.controller.authorization import require_self
 from slurm_compat.controller.jobs import Job, Step
 from slurm_compat.controller.server import Session
 from slurm_compat.controller.views import shown_end
@@ -29,7 +29,7 @@ def _job(controller: Controller, session: Session, job_id: int) -> Job:
     if job is None:
         raise SlurmError(errors.INVALID_JOB_ID)
     assert session.caller is not None
-    require_owner(session.caller, job.user_id)
+    require_self(session.caller, job)
     if job.state == PENDING:
         raise SlurmError(errors.JOB_PENDING)
     if job.is_final or COMPLETING in job.flags:

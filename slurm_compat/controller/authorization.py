@@ -7,11 +7,12 @@ import grp
 import os
 import pwd
 import time
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from slurm_compat.controller.submission import Caller
+from slurm_compat.controller.associations import coordinated
+from slurm_compat.controller.caller import Caller
 from slurm_compat.core.cluster import ClusterConf
-from slurm_compat.core.errors import ACCESS_DENIED, SlurmError
+from slurm_compat.core.errors import ACCESS_DENIED, USER_ID_MISSING, SlurmError
 
 KEEP_SECONDS = 60.0  # how long a name service's answer is kept
 
@@ -75,6 +76,7 @@ class Roles:
     """Who may do what beyond their own jobs."""
 
     def __init__(self, conf: ClusterConf, own_uid: int) -> None:
+        self._own_uid = own_uid
         self._admins = {user.name for user in conf.users if user.admin_level.lower().startswith("admin")}
         self._operators = {user.name for user in conf.users if user.admin_level.lower().startswith("oper")}
         self._operators.update(conf.operators)
@@ -83,13 +85,42 @@ class Roles:
         if conf.slurm_user:
             with contextlib.suppress(KeyError):  # a user of other machines
                 self._admin_uids.add(pwd.getpwnam(conf.slurm_user).pw_uid)
+        self._conf = conf
+        self._coordinates: dict[str, frozenset[str]] = {}  # by user, as far as they were asked for
+
+    def of(self, conf: ClusterConf) -> Roles:
+        """Those of another configuration."""
+        return Roles(conf, self._own_uid)
 
     def caller(self, person: Person) -> Caller:
         admin = person.uid in self._admin_uids or person.name in self._admins
         operator = admin or person.name in self._operators
-        return Caller(person.uid, person.gid, person.name, person.group, operator, admin)
+        coordinates = self._coordinates.get(person.name)
+        if coordinates is None:
+            coordinates = self._coordinates[person.name] = coordinated(self._conf, person.name)
+        return Caller(person.uid, person.gid, person.name, person.group, operator, admin, coordinates)
 
 
-def require_owner(caller: Caller, user_id: int, refusal: int = ACCESS_DENIED) -> None:
-    if caller.uid != user_id and not caller.operator:
+class Owned(Protocol):
+    """A job, as far as it says whose it is."""
+
+    user_id: int
+    account: str
+
+
+def require_owner(caller: Caller, job: Owned, refusal: int = ACCESS_DENIED) -> None:
+    """The job's user, its account's coordinator, or an operator. Raises SlurmError for others."""
+    if not caller.has_power(job.user_id, job.account):
+        raise SlurmError(refusal)
+
+
+def require_self(caller: Caller, job: Owned, refusal: int = ACCESS_DENIED) -> None:
+    """Who may run something as the job's user: that user, and root. An operator's power ends here."""
+    if caller.uid not in (job.user_id, 0):
+        raise SlurmError(refusal)
+
+
+def require_reader(caller: Caller, job: Owned, refusal: int = USER_ID_MISSING) -> None:
+    """Who may read a job's script: its user or an operator; a coordinator may not, as observed."""
+    if caller.uid != job.user_id and not caller.operator:
         raise SlurmError(refusal)

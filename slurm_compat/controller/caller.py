@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 
 class Caller(NamedTuple):
@@ -13,14 +12,13 @@ class Caller(NamedTuple):
     group_name: str
     operator: bool
     admin: bool
+    coordinates: frozenset[str] = frozenset()  # accounts whose coordinator this is, with those below them
+
+    def has_power(self, user_id: int, account: str) -> bool:
+        """Over a job of this user in this account: its owner, the account's coordinator, or an operator."""
+        return self.uid == user_id or self.operator or account in self.coordinates
 
 
 class Usage(Protocol):
-    def submitted(self, user_id: int, qos: str) -> int:
-        """Jobs of a user in a QOS that have not ended; array tasks count each."""
-
-    def booked(self) -> Iterator[tuple[Any, int]]:
-        """(user id, account and QOS, jobs that have not ended), as bounds.Owner has them; tasks count each."""
-
     def known(self, job_id: int, task_id: int | None = None) -> bool:
         """Whether this job, or an array of this number with this task, is live or still remembered."""

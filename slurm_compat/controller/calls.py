@@ -16,26 +16,42 @@ from slurm_compat import SLURM_VERSION
 from slurm_compat.controller import (
     accounting,
     allocating,
+    associationrows,
     associations,
+    assocmgr,
     attaching,
+    bookcalls,
     cancelling,
     changing,
     clusterchange,
+    crontabs,
+    debugging,
+    diagnosing,
+    nodeevents,
+    notifying,
+    partitionkeeping,
     priorities,
+    relaycalls,
+    reports,
+    reserved,
+    resvcalls,
     shares,
     show_config,
     submitting,
+    tokens,
+    triggercalls,
     updating,
     views,
 )  # fmt: skip
 from slurm_compat.controller.agents import Link
-from slurm_compat.controller.authorization import require_owner
+from slurm_compat.controller.authorization import require_reader
 from slurm_compat.controller.caller import Caller
 from slurm_compat.controller.controller import Controller
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.placing import running
+from slurm_compat.controller.privacy import Privacy
 from slurm_compat.controller.server import Session
-from slurm_compat.core import calls, errors, taskids
+from slurm_compat.core import calls, errors, privatedata
 from slurm_compat.core.calls import ADMIN, AGENT, OPERATOR, Call
 from slurm_compat.core.errors import BadValue, SlurmError
 from slurm_compat.core.states import COMPLETING
@@ -49,7 +65,33 @@ BAD_ARGUMENT = 3001
 
 
 # handlers that live with what they are about: name -> f(controller, session, args)
-ELSEWHERE: dict[str, Callable[[Controller, Session, Any], Answer]] = {}
+ELSEWHERE: dict[str, Callable[[Controller, Session, Any], Answer]] = {
+    "relay_listen": relaycalls.listen,
+    "relay_dial": relaycalls.dial,
+    "relay_take": relaycalls.take,
+    "events": nodeevents.events,
+    "transactions": bookcalls.transaction_rows,
+    "change_book": bookcalls.change,
+    "book_records": bookcalls.records,
+    "crontab": crontabs.read,
+    "update_crontab": crontabs.update,
+    "triggers": triggercalls.show,
+    "set_trigger": triggercalls.put,
+    "clear_triggers": triggercalls.clear,
+    "authenticate": tokens.authenticate,
+    "statistics": diagnosing.statistics,
+    "token": tokens.make,
+    "usage": reports.usage,
+    "cluster_usage": reports.cluster_usage,
+    "reservation_usage": reports.reservation_usage,
+    "job_sizes": reports.job_sizes,
+    "reservations": resvcalls.rows,
+    "notify": notifying.notify,
+    "power": debugging.power,
+    "set_debug": debugging.change,
+    "update_reservation": resvcalls.update,
+    "assoc_mgr": assocmgr.show,
+}
 
 
 class Calls:
@@ -65,7 +107,7 @@ class Calls:
     def answer(self, session: Session, call: Call, args: Any) -> Answer:
         caller = session.caller
         if caller is None and call.who != AGENT:
-            raise SlurmError(errors.ACCESS_DENIED)  # over TCP a job's token opens the agents' link and nothing else
+            raise SlurmError(errors.AUTHENTICATION)  # over TCP nobody is anybody before he shows a token
         if caller is not None and (
             (call.who == OPERATOR and not caller.operator) or (call.who == ADMIN and not caller.admin)
         ):
@@ -97,39 +139,14 @@ class Calls:
             state=controller.state_folder,
             slurm_user=f"{person.name}({person.uid})",
         )
-        return {"pairs": [list(pair) for pair in show_config.pairs(controller.cluster.conf, live)]}
-
-    def statistics(self, session: Session, args: calls.Statistics) -> Answer:
-        controller = self._controller
-        table = controller.table
-        if args.reset:
-            if not _known(session).operator:
-                raise SlurmError(errors.ACCESS_DENIED)
-            controller.statistics.reset(controller.now(), controller.counters)
-            return {}
-        waiting = [table.jobs[job_id] for job_id in table.pending]
-        return controller.statistics.figures(controller.counters) | {
-            "jobs_pending": sum(taskids.count(job.array_ranges) if job.array_ranges else 1 for job in waiting),
-            "started_at": controller.started_at,
-            "now": controller.now(),
-            "jobs": len(table.jobs),
-            "pending": len(table.pending),
-            "running": len(table.running),
-            "waiting": controller.staging.waiting,
-            "blocked": len(controller.staging.blocked),
-            "outbox": controller.outbox.length,
-            "sending": int(controller.outbox.length > 0),  # one worker takes the outbox's messages to Armada
-            "server_threads": 1,
-            "store_queue": controller.store.waiting,
-            "armada_failures": controller.outbox.failures,
-            "commits": controller.store.commits,
-            "changes": controller.store.changes,
-            "agents": sum(len(run.links) for run in controller.agents.runs.values()),
-            "counters": dict(controller.counters),
-        }
+        set_now = controller.debugging.shown()
+        pairs = show_config.pairs(controller.cluster.conf, live)
+        return {"pairs": [[key, set_now.get(key, text)] for key, text in pairs]}
 
     def answered(self, session: Session, call: Call, args: calls.Args, seconds: float) -> None:
         """The server's word that a call was answered. Agents of other machines are known by their tokens alone."""
+        if call.name == "authenticate":
+            return  # part of a call, in Slurm
         caller = session.caller
         uid, user = (caller.uid, caller.user_name) if caller is not None else (0, "root")
         self._controller.statistics.answered(call.name, args, uid, user, seconds)
@@ -143,7 +160,9 @@ class Calls:
             self._reconfigure()
         except (BadValue, OSError) as problem:
             raise SlurmError(BAD_ARGUMENT, f"{self._controller.cluster_file}: {problem}") from None
-        await clusterchange.nodes_changed(self._controller, [])
+        partitionkeeping.forget(self._controller.cluster)
+        await clusterchange.nodes_changed(self._controller, [], reread=True)
+        self._controller.triggers.happened("reconfig")
         return {}
 
     # submission
@@ -178,7 +197,17 @@ class Calls:
         if args.states:
             wanted = frozenset(args.states)
             chosen = [job for job in chosen if job.state in wanted or not wanted.isdisjoint(job.flags)]
-        return self._job_rows(row, list(chosen))
+        return self._job_rows(row, self._shown(session, chosen, args.job_ids))
+
+    def _shown(self, session: Session, jobs: Iterable[Job], job_ids: list[int]) -> list[Job]:
+        """Those that the caller may see; a hidden one that was named alone is as one that isn't there."""
+        private = Privacy(self._controller, session.caller)
+        if not private.hides(privatedata.JOBS):
+            return list(jobs)
+        found = [job for job in jobs if private.shows_job(job.user_id, job.account)]
+        if len(job_ids) == 1 and not found:
+            raise SlurmError(errors.INVALID_JOB_ID)
+        return found
 
     def _named(self, job_ids: list[int]) -> list[Job]:
         table = self._controller.table
@@ -206,32 +235,34 @@ class Calls:
         chosen = self._named(args.job_ids) if args.job_ids else running(controller)
         rows = [
             row(step, job, now, controller)
-            for job in chosen
+            for job in self._shown(session, chosen, args.job_ids)
             for step in controller.table.steps_of(job)
             if not step.end_time
         ]
         return _chunks(rows)
 
     def nodes(self, session: Session, args: calls.Fields) -> Answer:
+        Privacy(self._controller, session.caller).refuse(privatedata.NODES)
         return _chunks(self._rows_of(self._controller.cluster.node_rows, args))
 
     def partitions(self, session: Session, args: calls.Fields) -> Answer:
+        Privacy(self._controller, session.caller).refuse(privatedata.PARTITIONS)
         return _chunks(self._rows_of(self._controller.cluster.partition_rows, args))
-
-    def reservations(self, session: Session, args: calls.Fields) -> Answer:
-        return iter(())
 
     def licenses(self, session: Session, args: calls.Fields) -> Answer:
         cluster = self._controller.cluster
         used = cluster.used_licenses()
+        kept = reserved.licenses_reserved(cluster, self._controller.now())
         rows = []
+        remote = bookcalls.remote_licenses(self._controller)
         for name, total in sorted(cluster.licenses.items()):
             if args.names and name not in args.names:
                 continue
             taken = used.get(name, 0)
             values = {
-                "name": name, "total": total, "used": taken, "free": total - taken, "reserved": 0, "remote": False,
-                "server": "", "last_consumed": 0, "last_deficit": 0, "last_update": 0,
+                "name": name, "total": total, "used": taken, "free": total - taken, "reserved": kept.get(name, 0),
+                "remote": "@" in name, "server": name.partition("@")[2], "last_consumed": remote.get(name, (0, 0))[0],
+                "last_deficit": 0, "last_update": remote.get(name, (0, 0))[1],
             }  # fmt: skip
             rows.append([_field(values, field) for field in args.fields])
         return _chunks(rows)
@@ -250,20 +281,27 @@ class Calls:
 
     def associations(self, session: Session, args: calls.Fields) -> Answer:
         controller = self._controller
-        rows = associations.association_rows(controller.cluster.conf)
+        private = Privacy(controller, session.caller)
+        rows = associationrows.association_rows(controller.cluster.conf)
+        shown = private.shows_user_of
         if not shares.FIELDS.isdisjoint(args.fields):
             found = controller.shares.now()
             rows = [row | shares.values(found[row["id"]]) for row in rows]
-        return _chosen(rows, args.fields)
+            shown = private.shows_association
+        return _chosen([row for row in rows if shown(row["user"], row["account"])], args.fields)
 
     def accounts(self, session: Session, args: calls.Fields) -> Answer:
-        return _chosen(associations.account_rows(self._controller.cluster.conf), args.fields)
+        Privacy(self._controller, session.caller).refuse(privatedata.ACCOUNTS)
+        return _chosen(associationrows.account_rows(self._controller.cluster.conf), args.fields)
 
     def users(self, session: Session, args: calls.Fields) -> Answer:
-        return _chosen(associations.user_rows(self._controller.cluster.conf), args.fields)
+        private = Privacy(self._controller, session.caller)
+        own = self._controller.book.default_wckeys()
+        rows = associationrows.user_rows(self._controller.cluster.conf, own)
+        return _chosen([row for row in rows if private.shows_user(row["name"])], args.fields)
 
     def qos(self, session: Session, args: calls.Fields) -> Answer:
-        return _chosen(associations.qos_rows(self._controller.cluster.conf), args.fields)
+        return _chosen(associationrows.qos_rows(self._controller.cluster.conf), args.fields)
 
     def tres(self, session: Session, args: calls.Fields) -> Answer:
         return _chosen(associations.tres_rows(self._controller.cluster.conf), args.fields)
@@ -273,7 +311,9 @@ class Calls:
         now = controller.now()
         table = controller.table
         wanted = frozenset(args.job_ids)
-        jobs = (table.jobs[job_id] for job_id in sorted(table.pending))
+        private = Privacy(controller, session.caller)
+        waiting = (table.jobs[job_id] for job_id in sorted(table.pending))
+        jobs = (job for job in waiting if private.shows_job(job.user_id, job.account))
         return _chosen(
             [
                 row
@@ -289,7 +329,7 @@ class Calls:
         job = controller.table.jobs.get(args.job_id)
         if job is None:
             raise SlurmError(errors.INVALID_JOB_ID)
-        require_owner(_known(session), job.user_id)
+        require_reader(_known(session), job)
         if not job.script:
             raise SlurmError(errors.JOB_SCRIPT_MISSING)
         return {"script": base64.b64encode(await controller.texts.get(job.script)).decode()}
@@ -339,9 +379,8 @@ class Calls:
     # changes of the cluster
 
     async def update_node(self, session: Session, args: calls.UpdateNode) -> dict[str, Any]:
-        controller = self._controller
-        lost = controller.cluster.update_node(args.names, args.changes, _known(session).user_name, controller.now())
-        await clusterchange.nodes_changed(controller, lost)
+        caller = _known(session)
+        await clusterchange.update_nodes(self._controller, args.names, args.changes, caller.user_name, caller.uid)
         return {}
 
     async def update_partition(self, session: Session, args: calls.UpdatePartition) -> dict[str, Any]:

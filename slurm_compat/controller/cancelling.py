@@ -6,7 +6,7 @@ import copy
 import signal as signals
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.controller import arrays, het
+from slurm_compat.controller import arrays, crontabs, het
 from slurm_compat.controller.authorization import require_owner
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.machine import Event
@@ -39,7 +39,7 @@ def cancel(controller: Controller, caller: Caller, args: Cancel, change: Change)
 def _one(controller: Controller, caller: Caller, args: Cancel, found: Found, change: Change) -> None:
     if found.step:
         for job in found.jobs:
-            require_owner(caller, job.user_id)
+            require_owner(caller, job)
             _step(controller, caller, args, job, found.step, change)
         if not found.jobs:
             raise SlurmError(errors.INVALID_JOB_ID)
@@ -54,7 +54,7 @@ def _one(controller: Controller, caller: Caller, args: Cancel, found: Found, cha
             return
         raise SlurmError(errors.INVALID_JOB_ID)
     for job in ([record] if record is not None else []) + wanted:
-        require_owner(caller, job.user_id)
+        require_owner(caller, job)
     problems: list[SlurmError] = []
     done = 0
     if record is not None and (found.tasks or found.whole):
@@ -101,6 +101,8 @@ def _job(controller: Controller, caller: Caller, args: Cancel, job: Job, change:
     if args.signal is None or (args.signal in _ENDING and not args.batch):
         if args.admin_comment and caller.operator:
             job.admin_comment = args.admin_comment
+        if job.cron:
+            job = crontabs.disable(controller, job, change)
         # the priority of a job that was not held stays to be seen
         controller.apply(job, Event("cancel", now, uid=caller.uid, flag=not job.hold), change)
         return
@@ -131,8 +133,14 @@ def _step(controller: Controller, caller: Caller, args: Cancel, job: Job, step_i
         return
     if step_id == "extern":
         raise SlurmError(errors.NOT_SUPPORTED)
-    if number is None:
-        number = signals.SIGKILL  # without a word before, as observed
-        step.cancelled_by = caller.uid
-        controller.table.put_step(change, step)
-    controller.agents.tell(job.job_id, {"msg": "signal", "to": step_id, "signal": number})
+    # of a heterogeneous job's first component: the step in all of them
+    for one in [job] if job.het_offset else het.components(controller.table, job):
+        step = controller.table.steps.get(one.db_index, {}).get(step_id)
+        if step is None or step.end_time:
+            continue
+        if args.signal is None:
+            step.cancelled_by = caller.uid
+            controller.table.put_step(change, step)
+        # to cancel is to kill, without a word before, as observed
+        number = signals.SIGKILL if args.signal is None else args.signal
+        controller.agents.tell(one.job_id, {"msg": "signal", "to": step_id, "signal": number})

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.controller import arrays, stepkeeping
+from slurm_compat.controller import arrays, crontabs, stepkeeping
 from slurm_compat.controller.authorization import require_owner
 from slurm_compat.controller.jobs import ADMIN_HOLD, NO_HOLD, USER_HOLD, Job
 from slurm_compat.controller.machine import Event
@@ -15,7 +15,7 @@ from slurm_compat.controller.targets import Found, find
 from slurm_compat.core import errors, jobid, states, taskids
 from slurm_compat.core.errors import BadValue, SlurmError
 from slurm_compat.core.jobid import JobExpression
-from slurm_compat.core.states import COMPLETING, PENDING, REQUEUED, RUNNING, SPECIAL_EXIT, SUSPENDED
+from slurm_compat.core.states import COMPLETING, PENDING, REQUEUED, RESV_DEL_HOLD, RUNNING, SPECIAL_EXIT, SUSPENDED
 from slurm_compat.store.changes import Change
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def each_target(
                 refused += _on_array(controller, caller, expression, change, act, stranger)
                 continue
             for job in find(controller.table, target).jobs:
-                require_owner(caller, job.user_id, stranger)
+                require_owner(caller, job, stranger)
                 act(job)
         except BadValue:
             refused.append([target, errors.INVALID_JOB_ID, errors.TEXT[errors.INVALID_JOB_ID]])
@@ -82,7 +82,7 @@ def _on_array(
 
     def on(job: Job, tasks: Iterable[int]) -> None:
         try:
-            require_owner(caller, job.user_id, stranger)
+            require_owner(caller, job, stranger)
             act(controller.table.jobs[job.job_id])
         except SlurmError as problem:
             tell(tasks, problem)
@@ -99,7 +99,7 @@ def _on_array(
         if record is not None and found.tasks:
             missing.difference_update(found.tasks)
             try:
-                require_owner(caller, record.user_id, stranger)
+                require_owner(caller, record, stranger)
             except SlurmError as problem:
                 tell(found.tasks, problem)
             else:
@@ -136,20 +136,26 @@ def own_jobs(controller: Controller, found: Found, change: Change) -> list[Job]:
     return jobs
 
 
+def _over_others(caller: Caller, job: Job) -> bool:
+    """Whether more than the job's owner: such a one's hold is lifted by such a one."""
+    return caller.operator or job.account in caller.coordinates
+
+
 def hold(
     controller: Controller, caller: Caller, targets: list[str], user_hold: bool, change: Change
 ) -> list[list[Any]]:
     def act(job: Job) -> None:
         if job.is_final:
             raise SlurmError(errors.ALREADY_DONE if COMPLETING in job.flags else errors.JOB_FINISHED)
-        kind = USER_HOLD if user_hold or caller.uid == job.user_id or not caller.operator else ADMIN_HOLD
+        crontabs.refuse(job)
+        kind = USER_HOLD if user_hold or caller.uid == job.user_id else ADMIN_HOLD
         if job.state != PENDING:
             # a running job is shown so, and waits, held, if it is requeued
             job.reason = "JobHeldUser" if kind == USER_HOLD else "JobHeldAdmin"
             job.description = ""
             controller.put(change, job, "hold")
             return
-        if job.hold == ADMIN_HOLD and not caller.operator:
+        if job.hold == ADMIN_HOLD and not _over_others(caller, job):
             return
         job = copy.copy(controller.handover.take_back(job, change, "held"))
         job.hold = kind
@@ -165,7 +171,8 @@ def release(controller: Controller, caller: Caller, targets: list[str], change: 
     def act(job: Job) -> None:
         if job.is_final:
             raise SlurmError(errors.ALREADY_DONE if COMPLETING in job.flags else errors.JOB_FINISHED)
-        if job.hold == ADMIN_HOLD and not caller.operator:
+        crontabs.refuse(job)
+        if job.hold == ADMIN_HOLD and not _over_others(caller, job):
             raise SlurmError(errors.ACCESS_DENIED)
         if job.state != PENDING:
             job.reason, job.description = "None", ""
@@ -173,7 +180,7 @@ def release(controller: Controller, caller: Caller, targets: list[str], change: 
             return
         job = copy.copy(job)
         job.hold = NO_HOLD
-        job.flags = [flag for flag in job.flags if flag != SPECIAL_EXIT]
+        job.flags = [flag for flag in job.flags if flag not in (SPECIAL_EXIT, RESV_DEL_HOLD)]
         job.reason, job.description = "None", ""
         job.priority = controller.priority(job)
         controller.readiness.changed(job, change, "release")

@@ -13,22 +13,34 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from slurm_compat.controller import falldue, het, machine, pending, placing
+from slurm_compat.controller import falldue, het, limitmail, machine, pending, placing
 from slurm_compat.controller.agents import Agents
 from slurm_compat.controller.authorization import People, Roles
+from slurm_compat.controller.book import Book
+from slurm_compat.controller.calendar import Calendar
 from slurm_compat.controller.caller import Caller
+from slurm_compat.controller.crontabs import Crontabs
+from slurm_compat.controller.debugging import Debugging
 from slurm_compat.controller.dependencies import Watchers
 from slurm_compat.controller.due import Due
 from slurm_compat.controller.effects import Outbox
 from slurm_compat.controller.handover import Handover
 from slurm_compat.controller.jobs import Job
+from slurm_compat.controller.limiter import Limiter
 from slurm_compat.controller.listeners import Listeners
 from slurm_compat.controller.machine import Event
+from slurm_compat.controller.nodeevents import Events
+from slurm_compat.controller.nodekeeping import NodeKeeping
 from slurm_compat.controller.nodes import Cluster
+from slurm_compat.controller.preempting import Preempting
 from slurm_compat.controller.readiness import Readiness
+from slurm_compat.controller.relaycalls import Relays
 from slurm_compat.controller.remembered import Remembered
+from slurm_compat.controller.reordering import Reordering
+from slurm_compat.controller.rolling import Rolling
 from slurm_compat.controller.shares import Shares
 from slurm_compat.controller.shownreasons import Reasons
+from slurm_compat.controller.siteinventory import Inventory
 from slurm_compat.controller.sluid import Numbers
 from slurm_compat.controller.staging import Staging
 from slurm_compat.controller.statistics import Statistics
@@ -36,7 +48,10 @@ from slurm_compat.controller.stepcalls import Steps
 from slurm_compat.controller.submitting import Submissions
 from slurm_compat.controller.table import Table, job_row
 from slurm_compat.controller.texts import Texts
-from slurm_compat.core.cluster import ClusterConf
+from slurm_compat.controller.tls import Identity
+from slurm_compat.controller.tokens import Tokens
+from slurm_compat.controller.triggers import Triggers
+from slurm_compat.core.cluster import ClusterConf, scheduler_parameter
 from slurm_compat.core.states import PENDING
 from slurm_compat.store.changes import Change
 from slurm_compat.store.store import Store
@@ -61,12 +76,25 @@ class Controller:
         self.numbers = Numbers(conf.cluster_name)
         self.agents = Agents(self)
         self.outbox = Outbox(self)
+        self.reordering = Reordering(self)
         self.next_job_id = conf.first_job_id
+        self.relays = Relays()
         self.steps: Steps = Steps(self)
         self.submissions = Submissions()
         self.usage = Remembered(self.table)
         self.texts = Texts(store)
+        self.inventory: Inventory | None = None  # of a site's nodes; outward sets it
+        self.sources: Callable[[], dict[str, int]] = dict  # of the inventory: whether each answers; outward sets it
+        self.identity: Identity | None = None  # of its TCP ports, where it has any
+        self.authority = ""  # the certificate by which those who dial over TCP know this controller; main sets it
+        self.tokens = Tokens()  # main sets those of the cluster file
         self.listeners = Listeners(self.table)
+        self.node_events = Events()
+        self.book = Book()  # `conf` as it is in force: restoring and every change of the book set it
+        self.next_transaction = 1
+        self.rolling = Rolling()
+        self.crontabs = Crontabs()
+        self.triggers = Triggers(self)
         self.arriving = 0  # submissions on their way to the store
         self.hostname = conf.slurmctld_host or socket.gethostname().split(".")[0]
         self.cluster_file = ""
@@ -74,9 +102,17 @@ class Controller:
         self.started_at = int(time.time())
         self.counters: dict[str, int] = {}
         self.statistics = Statistics(self.started_at)
+        self.debugging = Debugging()
         self.shares = Shares(conf, lambda: placing.running(self), self.now)
         cluster.fairshare = self.shares.factor
+        self.limiter = cluster.limiter = Limiter(lambda: self.cluster.conf, lambda names: self.cluster.qos_of(names))
+        self.limiter.fairshare = self.shares.factor
+        self.limiter.consumption.running = lambda: placing.running(self)
+        self.table.placed = self.limiter.tally.place
+        self.preempting = Preempting(self)
         self.follow: Callable[[str, str], None] = lambda queue, job_set: None  # watch this event stream; main sets it
+        self.calendar = Calendar(self)
+        self.node_keeping = NodeKeeping(self)
         self.readiness = Readiness(self)
         self.handover = Handover(self)
         self.reasons = Reasons(self)
@@ -148,6 +184,7 @@ class Controller:
         for effect in effects:
             EFFECTS[type(effect)](self, change, after, effect)
         self.table.put(change, after, event.name, event.at, event.reason or event.text)
+        self.rolling.news(event.at, change)
         if after.het_job_id and not alone:
             het.follow(self, after, event, change)
         if own:
@@ -164,7 +201,8 @@ class Controller:
         self.reasons.stale()
 
     def _restarted(self, change: Change, job: Job, before: Job) -> None:
-        self.shares.ended(before)
+        self.shares.ended(before, change)
+        self.limiter.consumption.ended(before, change)
         change.put("jobs", before.db_index, job_row(before, live=False))
         job.db_index = self.new_db_index()
 
@@ -189,6 +227,7 @@ class Controller:
 
     def _release(self, change: Change, job: Job, effect: machine.Release) -> None:
         self.cluster.release(job.job_id)
+        self.calendar.ended(job)
         self.handover.retry_blocked()
         if job.state == PENDING:  # a requeued job whose old run is gone
             job.resources = []
@@ -197,7 +236,8 @@ class Controller:
 
     def _ended(self, change: Change, job: Job, effect: machine.Ended) -> None:
         job_id = job.job_id
-        self.shares.ended(job)
+        self.shares.ended(job, change)
+        self.limiter.consumption.ended(job, change)
         self.staging.retract(job_id)
         self.watchers.remove(job)
         self.due.at(job.end_time + max(self.conf.min_job_age, 1), "purge", job_id)
@@ -210,7 +250,9 @@ class Controller:
 
     def _mail(self, change: Change, job: Job, effect: machine.Mail) -> None:
         if job.request.mail_type:
-            self.outbox.mail(change, job, effect.kind)
+            self.outbox.mail(change, effect.of or job, effect.kind)
+            if effect.kind == "BEGIN":
+                limitmail.arm(self, job)
 
     # becoming ready
 
@@ -223,6 +265,9 @@ class Controller:
             change = Change()
             if not job.hold:
                 job.priority = self.priority(job)
+            delay = scheduler_parameter(self.conf, "batch_sched_delay")
+            if delay and job.has_script:
+                self.handover.gather(float(delay))
             self.readiness.consider(job, change)
             if change:
                 self.commit(change)

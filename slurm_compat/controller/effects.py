@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,10 @@ from slurm_compat.armada import messages
 from slurm_compat.armada.client import Armada, ArmadaError, Away, NotYet, Refused
 from slurm_compat.controller import mail
 from slurm_compat.controller.jobs import Job, Placement
+from slurm_compat.controller.launching import end_time
 from slurm_compat.controller.machine import Event
 from slurm_compat.store.changes import Change
-from slurm_compat.translators.jobspec import job_items
+from slurm_compat.translators.jobspec import job_items, slurm_priority
 from slurm_compat.translators.queues import priority_factor
 
 if TYPE_CHECKING:
@@ -59,23 +60,28 @@ class Outbox:
         change.put("outbox", key, _row(key, "cancel", job_id, data))
         change.then.append(lambda: self._add_cancel(key, data))
 
-    def reprioritize(self, change: Change, job: Job, priority: float) -> None:
-        if not job.placements:
-            return
-        key = f"reprioritize {job.job_id} {job.attempt}"
-        ids = [placement.armada_id for placement in job.placements]
-        data = {"queue": job.queue, "job_set": job.job_set, "ids": ids, "priority": priority}
-        change.put("outbox", key, _row(key, "reprioritize", job.job_id, data))
+    def reprioritize(self, change: Change, queue: str, job_set: str, ids: list[str], priority: float) -> None:
+        """Armada's numbers: the low goes first."""
+        key = f"reprioritize {ids[0]} {time.monotonic_ns()}"  # the same job may be told twice before the first is sent
+        data = {"queue": queue, "job_set": job_set, "ids": ids, "priority": priority}
+        change.put("outbox", key, _row(key, "reprioritize", 0, data))
+        change.then.append(lambda: self._add_cancel(key, data))
+
+    def queue(self, change: Change, queue: str, factor: float) -> None:
+        """A queue is to have this weight, and to be made if there is none."""
+        key = f"queue {queue}"
+        data = {"queue": queue, "factor": factor}
+        change.put("outbox", key, _row(key, "queue", 0, data))
         change.then.append(lambda: self._add_cancel(key, data))
 
     def mail(self, change: Change, job: Job, kind: str) -> None:
-        if not mail.wanted(job, kind):
+        if not job.request.mail_type or not mail.sendable(self._controller.conf.mail_prog):
             return
-        prog = self._controller.conf.mail_prog
-        if not prog or not os.access(prog, os.X_OK):
+        kind, tasks = mail.decided(job, kind, self._controller.table)
+        if not kind:
             return
         key = f"mail {job.job_id} {job.restart_cnt} {kind}"
-        data = mail.message(job, kind, self._controller.conf, self._controller.now())
+        data = mail.message(job, kind, self._controller.conf, self._controller.now(), tasks, end_time(job))
         change.put("outbox", key, _row(key, "mail", job.job_id, data))
         change.then.append(lambda: self._add_mail(key, data))
 
@@ -100,6 +106,14 @@ class Outbox:
                 self._add_mail(key, data)
             else:
                 self._add_cancel(key, data)
+
+    def kinds(self) -> dict[str, int]:
+        """How many messages of each kind are still to be sent."""
+        found = {"submit": len(self._submits), "mail": len(self._mails), "cancel": 0, "reprioritize": 0}
+        for data in self._cancels.values():
+            kind = "queue" if "factor" in data else "reprioritize" if "priority" in data else "cancel"
+            found[kind] = found.get(kind, 0) + 1
+        return {kind: count for kind, count in found.items() if count}
 
     @property
     def length(self) -> int:
@@ -209,6 +223,7 @@ class Outbox:
                 self.cancel(change, sent.job_id, queue, job_set, own, "withdrawn")
                 continue
             job.placements = [Placement(queue, job_set, armada_id) for armada_id in own]
+            job.told_priority = slurm_priority(items[0].priority)
             self._controller.table.put(change, job)
             self.learn(job)
         self._controller.count("submitted to Armada", len(some))
@@ -229,7 +244,10 @@ class Outbox:
         assert self.armada is not None
         for key, data in list(self._cancels.items()):
             try:
-                if "priority" in data:
+                if "factor" in data:
+                    await self.armada.set_priority_factor(data["queue"], data["factor"])
+                elif "priority" in data:
+                    self._controller.count("reprioritize calls")
                     await self.armada.reprioritize(data["queue"], data["job_set"], data["ids"], data["priority"])
                 else:
                     await self.armada.cancel(data["queue"], data["job_set"], data["ids"], data["reason"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from slurm_compat.controller import deadlines
+from slurm_compat.controller import deadlines, limitmail
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.machine import Event
 from slurm_compat.controller.table import job_row
@@ -63,11 +63,22 @@ def _forget(controller: Controller, job_id: int, db_index: int) -> None:
             controller.listeners.forget(job_id)
 
 
+def _preempt(controller: Controller, job: Job) -> None:
+    """A preempted job's grace is over."""
+    if job.preempt_time and job.preempt_time + controller.preempting.grace_of(job) <= controller.now():
+        change = Change()
+        controller.preempting.end(job, change)
+        if change:
+            controller.commit(change)
+
+
 DUE: dict[str, Callable[[Controller, Job], None]] = {
     "begin": _begin,
     "dependency": _judge_again,
     "deadline": _deadline,
     "linger": _linger,
     "purge": _purge,
+    "preempt": _preempt,
+    limitmail.DUE: limitmail.fell_due,
     "step limit": lambda controller, job: controller.steps.past_limit(job),
 }

@@ -19,30 +19,45 @@ from slurm_compat.translators.shapes import Room, Shape
 
 
 def check(
-    request: JobRequest, partition: str, time_limit: int, shape: Shape, cluster: Cluster, will_run: bool = False
+    request: JobRequest,
+    partition: str,
+    time_limit: int,
+    shape: Shape,
+    cluster: Cluster,
+    will_run: bool = False,
+    qos: str = "",
 ) -> None:
     """Raises SlurmError for a job that no nodes could ever take. `shape` is over all of the partition's nodes."""
     parts = [cluster.partitions[name] for name in partition.split(",")]
     too_big = (reasons.PARTITION_NODES, reasons.PARTITION_CONFIG)
-    if will_run and all(limit_reason(time_limit, shape, part, cluster) in too_big for part in parts):
+    reasons_of = [
+        limit_reason(time_limit, shape, part, cluster, cluster.limiter.flags(qos, part.name)) for part in parts
+    ]
+    if will_run and all(reason in too_big for reason in reasons_of):
         raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE)
     if will_run and shape.members and not cluster.lay_out(request, partition, open_only=True).members:
         raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE)  # nobody knows when its nodes will be back
-    if not shape.members and not any(limit_reason(time_limit, shape, part, cluster) for part in parts):
+    if not shape.members and not any(reasons_of):
         names = dict.fromkeys(name for part in parts for name in part.node_names)
         raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE, notes=_notes(request, shape, cluster.rooms(names)))
     if request.prefer and not _preferable(request, cluster.rooms(cluster.nodes)):
         raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE)
 
 
-def limit_reason(time_limit: int, shape: Shape, part: Partition, cluster: Cluster) -> str:
-    """The reason for which a partition will not have the job as it is, "" when it will."""
-    if time_limit > part.max_time:
+def limit_reason(
+    time_limit: int, shape: Shape, part: Partition, cluster: Cluster, flags: frozenset[str] = frozenset()
+) -> str:
+    """The reason for which a partition will not have the job as it is, "" when it will.
+
+    `flags`: of its QOS, in small letters; they let it beyond what the partition allows.
+    """
+    if time_limit > part.max_time and "partitiontimelimit" not in flags:
         return reasons.PARTITION_TIME
     nodes = len(part.node_names)
-    if shape.minimum_nodes > nodes or (part.max_nodes != UNLIMITED and shape.minimum_nodes > part.max_nodes):
+    most_nodes = nodes if part.max_nodes == UNLIMITED or "partitionmaxnodes" in flags else min(nodes, part.max_nodes)
+    if shape.minimum_nodes > most_nodes:
         return reasons.PARTITION_NODES
-    if shape.max_nodes and shape.max_nodes < part.min_nodes:
+    if shape.max_nodes and shape.max_nodes < part.min_nodes and "partitionminnodes" not in flags:
         return reasons.PARTITION_NODES
     most = part.max_memory_per_node or cluster.conf.max_mem_per_node
     if most and (shape.memory_per_node or (shape.memory_per_cpu or 0) * shape.minimum_cpus_per_node) > most:

@@ -10,24 +10,42 @@ from typing import TYPE_CHECKING
 from slurm_compat.controller import arrays, het, pending, placing
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.machine import Event
+from slurm_compat.core import reasons
 from slurm_compat.core.states import COMPLETING, PENDING
 from slurm_compat.store.changes import Change
 
 if TYPE_CHECKING:
     from slurm_compat.controller.controller import Controller
 
+NEXT_RETRY = 0.1  # seconds between looks at some of very many blocked jobs
+
 
 class Handover:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._pumping = False
+        self._gathering_until = 0.0  # by the monotonic clock
         self._retry_soon = False
+        self._to_retry = 0  # blocked jobs that have not been looked at since something was freed
         self._out_of_turn = False  # the next round is of jobs that were blocked
 
     def pump_soon(self) -> None:
+        if time.monotonic() < self._gathering_until:
+            return  # the round at the end of that time takes these too
         if not self._pumping:
             self._pumping = True
             asyncio.get_running_loop().call_soon(self._pump)
+
+    def gather(self, seconds: float) -> None:
+        """A batch job came: it and those that come within this time go in the order of their priorities."""
+        now = time.monotonic()
+        if now >= self._gathering_until and not self._pumping:
+            self._gathering_until = now + seconds
+            asyncio.get_running_loop().call_later(seconds, self._gathered)
+
+    def _gathered(self) -> None:
+        self._gathering_until = 0.0
+        self.pump_soon()
 
     def _pump(self) -> None:
         self._pumping = False
@@ -64,10 +82,18 @@ class Handover:
                 job.reason, job.description = "JobArrayTaskLimit", ""
             self._controller.staging.throttle(job.array_job_id, job.job_id)
             return None
+        self._controller.calendar.attract(job)
         blocked = pending.blocked(job, self._controller.cluster, self._controller.now())
         if blocked is not None:
+            if blocked[0] == reasons.RESERVATION:  # until it begins, the job is not eligible
+                job.eligible_time = job.accrue_time = 0
+            if blocked[0] in (reasons.RESERVATION, reasons.NODE_NOT_AVAIL):
+                job.waited_for = blocked[0]
             if (job.reason, job.description) != blocked:
                 job.reason, job.description = blocked
+            return False
+        if self._controller.preempting.holds_back(job):
+            job.reason, job.description = "Resources", ""
             return False
         if not placing.lay_out(self._controller, job):
             job.reason, job.description = "Resources", ""
@@ -105,6 +131,7 @@ class Handover:
         job.queue = queue
         job.job_set = f"slurm-{self._controller.conf.cluster_name}-{time.strftime('%Y%m%d')}"
         job.placements = []
+        self._controller.calendar.handed(job)
 
     def entered(self, job: Job, change: Change) -> None:
         self._controller.staging.entered(job.job_id, job.queue)
@@ -128,14 +155,21 @@ class Handover:
         self.pump_soon()
 
     def retry_blocked(self) -> None:
-        if self._controller.staging.blocked and not self._retry_soon:
+        """Something was freed: each of the blocked is looked at again, some at once and the others bit by bit."""
+        self._to_retry = len(self._controller.staging.blocked)
+        if self._to_retry and not self._retry_soon:
             self._retry_soon = True
             asyncio.get_running_loop().call_soon(self._retry)
 
     def _retry(self) -> None:
         self._retry_soon = False
         self._out_of_turn = True
-        self.reoffer(self._controller.staging.some_blocked())
+        some = self._controller.staging.some_blocked()
+        self._to_retry -= len(some)
+        self.reoffer(some)
+        if some and self._to_retry > 0:
+            self._retry_soon = True
+            asyncio.get_running_loop().call_later(NEXT_RETRY, self._retry)
 
     def take_back(self, job: Job, change: Change, why: str) -> Job:
         """A pending job that waits inside Armada waits here again."""

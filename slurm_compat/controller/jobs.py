@@ -97,6 +97,9 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     last_sched_evaluation: int = 0
     scheduler: str = "Main"
     deadline: int = 0
+    limit_mailed: int = 0  # percent of its time of which a mail has told
+    cron: bool = False  # an entry of its user's crontab: it waits again when it has run
+    crontab_spec: str = ""  # when; kept of one that is no entry any more
     # array: the record
     array_job_id: int = 0
     array_ranges: list[tuple[int, int, int]] = []  # first, last, step: the tasks still in the record, ascending
@@ -120,6 +123,11 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     queue: str = ""
     job_set: str = ""
     placements: list[Placement] = []  # by rank; [] until Armada answered
+    told_priority: int = 0  # what Armada orders it by, the high first (controller/reordering.py)
+    barred: list[str] = []  # nodes that reservations kept it from when it was handed over
+    attracted: bool = False  # a MAGNETIC reservation gave it its name
+    resv_id: int = 0  # of the reservation it runs, or ran, in
+    resv_ends_at: int = 0  # when that ends it; 0: not
     # the allocation
     nodes: str = ""  # compressed; kept when the job has ended
     node_count: int = 0

@@ -29,7 +29,12 @@ _REQUEST = (
 
 
 def end_time(job: Job) -> int:
-    """When the job's time is over, 0: never. Time spent suspended doesn't count."""
+    """When the job's time is over, 0: never. Time spent suspended doesn't count; a reservation's end does not wait."""
+    own = _limit_end(job)
+    return min(own or job.resv_ends_at, job.resv_ends_at) if job.resv_ends_at else own
+
+
+def _limit_end(job: Job) -> int:
     if job.limit_ends_at and job.start_time:
         return job.limit_ends_at + job.suspended_for
     if job.time_limit == UNLIMITED or not job.start_time:
@@ -99,6 +104,7 @@ def packet(controller: Controller, job: Job, script: bytes, environment: bytes) 
             "sample_interval": conf.job_acct_gather_frequency,
             "controller_host": controller.hostname,
             "over_time_limit": conf.over_time_limit,
+            "task_plugin": conf.task_plugin,
         },
     }
 

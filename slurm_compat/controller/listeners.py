@@ -31,6 +31,11 @@ class Listeners:
     def forget(self, job_id: int) -> None:
         self._by_id.pop(job_id, None)
 
+    def note(self, job_id: int, text: str) -> bool:
+        """A word for whoever waits for this very job: {"event": "note", "text"}; False when nobody does."""
+        self._say({job_id}, {"event": "note", "text": text})
+        return job_id in self._by_id
+
     def tell(self, change: Change, job_id: int, message: dict[str, Any]) -> None:
         """Once the change is durable: {"event": "started"} or {"event": "ended", …}."""
         job = self._table.jobs.get(job_id)

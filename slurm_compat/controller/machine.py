@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from slurm_compat.controller.jobs import ADMIN_HOLD, NO_HOLD, USER_HOLD, Job, Placement
-from slurm_compat.core import states
+from slurm_compat.core import cron, states
 from slurm_compat.core.states import (
     CANCELLED,
     COMPLETED,
@@ -75,7 +75,8 @@ class Restarted(NamedTuple):
 
 
 class Mail(NamedTuple):
-    kind: str  # BEGIN END FAIL REQUEUE INVALID_DEPENDENCY
+    kind: str  # BEGIN END FAIL REQUEUE INVALID_DEPEND; whether an end failed is seen by the job
+    of: Job | None = None  # as it was, where it is to be told of another state than the job's now
 
 
 Effect = Terminate | Withdraw | Release | Ended | Restarted | Mail
@@ -139,6 +140,7 @@ def started(job: Job, event: Event) -> list[Effect]:
     job.end_time = 0
     job.exit_code = job.derived_exit_code = 0  # those of a run before were shown so far
     job.folded = False
+    job.limit_mailed = 0
     return [Mail("BEGIN")]
 
 
@@ -147,6 +149,8 @@ def ended(job: Job, event: Event) -> list[Effect]:
     state, reason, description = outcome(event.status, event.reason)
     effects = _begin_end(job, event, state, reason, description)
     job.exit_code = event.status
+    if job.cron:
+        return effects + _again(job, event, REQUEUED)
     if state in (NODE_FAIL, PREEMPTED) and job.requeue:
         return effects + _again(job, event, state)
     return effects
@@ -168,8 +172,7 @@ def all_gone(job: Job, event: Event) -> list[Effect]:
         job.staged = False
         return effects
     job.staged = False
-    mail: Effect = Mail("END" if job.state == COMPLETED else "FAIL")
-    return [*effects, Ended(), mail]
+    return [*effects, Ended(), Mail("END")]
 
 
 def cancel_pending(job: Job, event: Event) -> list[Effect]:
@@ -188,7 +191,7 @@ def cancel_pending(job: Job, event: Event) -> list[Effect]:
     if job.reason == "JobArrayTaskLimit":  # a hold is still shown, a throttle is not
         job.reason = "None"
     effects = _take_back(job, "cancelled by user")
-    return [*effects, Ended(), Mail("FAIL")]
+    return [*effects, Ended(), Mail("END")]
 
 
 def cancel_running(job: Job, event: Event) -> list[Effect]:
@@ -212,8 +215,10 @@ def lost(job: Job, event: Event) -> list[Effect]:
     if state == NODE_FAIL:
         job.failed_node = event.text if event.flag else job.failed_node
     if state == PREEMPTED:
-        job.preempt_time = event.at
+        job.preempt_time = job.preempt_time or event.at  # when its grace began
     ends = Terminate("PREEMPTION" if state == PREEMPTED else "NODE FAILURE")
+    if job.cron:
+        return [ends, *_again(job, event, REQUEUED)]
     if state in (NODE_FAIL, PREEMPTED) and job.requeue and not (state == PREEMPTED and event.flag):
         return [ends, *_again(job, event, state)]
     return [ends]
@@ -225,11 +230,15 @@ def lost_before_start(job: Job, event: Event) -> list[Effect]:
     if job.requeue and event.reason in ("NODE FAILURE", "PREEMPTION", "RETURNED"):
         job.reason, job.description = "None", ""
         return effects
+    if job.cron:  # it is tried again when its time comes
+        job.reason, job.description = "None", ""
+        job.begin_time = cron.next_start(job.crontab_spec, event.at)
+        return effects
     job.state = FAILED
     job.reason, job.description = "JobLaunchFailure", ""
     job.system_comment = event.text[:500]
     job.start_time = job.end_time = event.at
-    return [*effects, Ended(), Mail("FAIL")]
+    return [*effects, Ended(), Mail("END")]
 
 
 def rejected(job: Job, event: Event) -> list[Effect]:
@@ -266,6 +275,8 @@ def requeue_finished(job: Job, event: Event) -> list[Effect]:
 
 def _again(job: Job, event: Event, ended_as: str) -> list[Effect]:
     """The run so far becomes history, the job waits anew. It is COMPLETING until the old run is gone."""
+    told = copy.copy(job)  # what mails tell of
+    was_over = job.is_final and COMPLETING not in job.flags
     before = copy.copy(job)
     before.state = CANCELLED if ended_as == REQUEUED else ended_as
     before.flags = [REQUEUED] if ended_as == REQUEUED else []
@@ -273,12 +284,13 @@ def _again(job: Job, event: Event, ended_as: str) -> list[Effect]:
     job.flags = [COMPLETING, REQUEUED]
     job.restart_cnt += 1
     job.reason, job.description = "None", ""  # until the old run is gone and somebody looks: BeginTime
-    job.begin_time = event.at + REQUEUE_DELAY
+    job.begin_time = cron.next_start(job.crontab_spec, event.at) if job.cron else event.at + REQUEUE_DELAY
     job.submit_time = event.at
     job.eligible_time = job.begin_time
     job.accrue_time = 0
     job.start_time = job.end_time = job.limit_ends_at = 0
     job.cancelled_by = None
+    job.preempt_time = 0
     job.suspended_for = job.pre_sus_time = job.suspend_time = 0
     job.next_step = 0
     job.nodes, job.node_count, job.cpus, job.tres_alloc_str, job.licenses_allocated = "", 0, 0, "", ""
@@ -289,7 +301,12 @@ def _again(job: Job, event: Event, ended_as: str) -> list[Effect]:
         job.reason, job.description = "JobHeldUser", "job requeued in held state"
         if event.text == SPECIAL_EXIT:
             job.flags.append(SPECIAL_EXIT)
-    return [Restarted(before), Mail("REQUEUE")]
+    effects: list[Effect] = [Restarted(before)]
+    if was_over:
+        return effects
+    if told.is_final:  # that it ended is told too; of a crontab's entry nothing else
+        effects.append(Mail("END", told))
+    return effects if job.cron and told.is_final else [*effects, Mail("REQUEUE", told)]
 
 
 def suspend(job: Job, event: Event) -> list[Effect]:
@@ -309,7 +326,7 @@ def past_deadline(job: Job, event: Event) -> list[Effect]:
     job.state = states.DEADLINE
     job.reason, job.description = "DeadLine", ""
     job.start_time = job.end_time = event.at
-    return [*_take_back(job, "deadline"), Ended(), Mail("FAIL")]
+    return [*_take_back(job, "deadline"), Ended(), Mail("END")]
 
 
 def withdrawn(job: Job, event: Event) -> list[Effect]:

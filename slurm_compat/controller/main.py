@@ -20,15 +20,18 @@ import msgspec
 import yaml
 
 from slurm_compat.armada.client import Armada
-from slurm_compat.controller import reprioritizing, restoring
+from slurm_compat.controller import reprioritizing, restoring, rolling
 from slurm_compat.controller.authorization import Roles
 from slurm_compat.controller.calls import Calls
 from slurm_compat.controller.controller import Controller
 from slurm_compat.controller.host import this_machine
 from slurm_compat.controller.nodes import Cluster
+from slurm_compat.controller.outward import Outward, prepare
+from slurm_compat.controller.pidfile import running_pid, start_time_of
 from slurm_compat.controller.placing import live
 from slurm_compat.controller.reconfiguring import reconfigure
 from slurm_compat.controller.server import Server
+from slurm_compat.controller.siteinventory import Sources, first_look
 from slurm_compat.controller.watch import Watch
 from slurm_compat.core.cluster import ClusterConf, cluster_conf
 from slurm_compat.core.errors import BadValue
@@ -67,12 +70,6 @@ def make_folders(state: str) -> None:
             os.chmod(path, mode)
 
 
-def start_time_of(pid: int) -> str:
-    """When the process was started, in the kernel's ticks: with the pid it names one process for ever."""
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return file.read().rpartition(b")")[2].split()[19].decode()
-
-
 def write_pid(state: str, name: str) -> str:
     path = os.path.join(state, "run", f"{name}.pid")
     temporary = f"{path}.{os.getpid()}"
@@ -80,19 +77,6 @@ def write_pid(state: str, name: str) -> str:
         file.write(f"{os.getpid()} {start_time_of(os.getpid())}\n")
     os.replace(temporary, path)
     return path
-
-
-def running_pid(path: str) -> int:
-    """The pid in a pid file if that very process lives, 0 else."""
-    try:
-        with open(path, encoding="ascii") as text:
-            pid, started = text.read().split()
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            state, *rest = file.read().rpartition(b")")[2].split()
-        # a zombie is our own child that was killed: the next one started buries it
-        return int(pid) if rest[18].decode() == started and state != b"Z" else 0
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 async def ensure_engine(armada: Armada, state: str, cluster_file: str) -> None:
@@ -148,7 +132,10 @@ class Process:
         self._stop = asyncio.Event()
 
     def _reconfigure(self, controller: Controller) -> None:
-        reconfigure(controller, read_conf(self.cluster_file), os.getuid())
+        conf = read_conf(self.cluster_file)
+        if controller.inventory is not None:
+            conf = controller.inventory.reread(conf)
+        reconfigure(controller, conf, os.getuid())
         log.info("read %s again", self.cluster_file or "the private cluster's defaults")
 
     async def run(self) -> None:
@@ -161,12 +148,15 @@ class Process:
         pid_file = write_pid(self.state, "controller")
         store = Store(conf.store or os.path.join(self.state, "store.sqlite"))
         store.start()
+        file_conf, sources = conf, Sources(conf.armada, self.state)
+        conf = await first_look(file_conf, sources)
         now = int(time.time())
         cluster = Cluster.from_conf(conf, this_machine(), now)
         controller = Controller(cluster.conf, cluster, store, Roles(conf, os.getuid()))
         controller.cluster_file = self.cluster_file
         controller.state_folder = self.state
         cluster.live = lambda: live(controller)
+        prepare(controller)
         engine = os.path.join(self.state, "run", "engine.sock")
         armada = Armada(conf.armada, engine)
         controller.outbox.armada = armada
@@ -178,16 +168,17 @@ class Process:
         server = Server(calls.answer, lambda uid, gid: controller.caller(uid, gid), controller.count)
         server.answered = calls.answered
         await server.listen_unix(os.path.join(self.state, "run", "controller.sock"))
-        if conf.armada.controller_address:
-            host, _, port = conf.armada.controller_address.rpartition(":")
-            await server.listen_tcp("", int(port))
-            log.info("agents may dial %s", host)
+        outward = Outward(controller, sources, file_conf)
+        await outward.start(server)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         outbox = asyncio.ensure_future(controller.outbox.run())
         keeping = asyncio.ensure_future(restoring.housekeeping(controller))
         priorities = asyncio.ensure_future(reprioritizing.keep(controller))
+        preempting = asyncio.ensure_future(controller.preempting.keep())
+        order = asyncio.ensure_future(controller.reordering.keep())
+        hours = asyncio.ensure_future(rolling.keep(controller))
         engine_kept = None
         if not conf.armada.address:
             try:
@@ -200,11 +191,14 @@ class Process:
         await self._stop.wait()
         log.info("stopping; jobs go on")
         await server.close()
-        for task in (outbox, keeping, priorities, engine_kept):
+        await outward.stop()
+        for task in (outbox, keeping, priorities, preempting, order, hours, engine_kept):
             if task is not None:
                 task.cancel()
         await watch.stop()
         controller.due.stop()
+        controller.calendar.stop()
+        controller.node_keeping.stop()
         await store.stop()
         await armada.close()
         with contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ from slurm_compat.core import tres
 from slurm_compat.core.cluster import NodeConf
 from slurm_compat.core.cpulist import cpu_text
 from slurm_compat.core.errors import BadValue, SlurmError
-from slurm_compat.core.nodestates import ALLOCATED, COMPLETING, DOWN, DRAIN, FAIL, IDLE, MIXED, NOT_RESPONDING
+from slurm_compat.core.nodestates import ALLOCATED, COMPLETING, DOWN, DRAIN, FAIL, FUTURE, IDLE, MIXED, NOT_RESPONDING
 from slurm_compat.translators import gres
 from slurm_compat.translators.gres import Amounts
 from slurm_compat.translators.shapes import Room
@@ -45,6 +45,8 @@ class Node:
     gpu_types: list[str] = field(default_factory=list)  # by index; "" without a type
     others: Amounts = field(default_factory=dict)  # GRES that are no GPUs
     down: bool = False
+    future: bool = False
+    silent: bool = False  # resumed, and not heard of since: it is shown so, and takes work all the same
     flags: set[str] = field(default_factory=set)
     reason: str = ""
     reason_user: str = ""
@@ -57,31 +59,42 @@ class Node:
     used_cpus: int = 0  # bits
     used_gpus: int = 0  # bits
     used_memory: int = 0  # MiB
+    # as a site's inventory has it (controller/siteinventory.py): what Armada gave to others than us, and whether the
+    # source of what is known here is silent
+    elsewhere_cpus: int = 0
+    elsewhere_memory: int = 0  # MiB
+    stale: bool = False
 
     @property
     def available(self) -> bool:
         """Whether it takes new work."""
-        return not self.down and not self.flags & {DRAIN, FAIL, NOT_RESPONDING}
+        return not self.down and not self.future and not self.flags & {DRAIN, FAIL, NOT_RESPONDING}
 
     @property
     def allocated_cpus(self) -> int:
-        return self.used_cpus.bit_count()
+        return min(self.used_cpus.bit_count() + self.elsewhere_cpus, self.cpus)
 
     @property
     def state(self) -> str:
+        if self.future:
+            return FUTURE
         if self.down:
             return DOWN
-        if not self.held:
+        if not self.held and not self.elsewhere_cpus:
             return IDLE
-        if all(held.completing for held in self.held.values()):
+        if not self.elsewhere_cpus and all(held.completing for held in self.held.values()):
             return IDLE  # with COMPLETING beside it
         return ALLOCATED if self.allocated_cpus >= self.cpus else MIXED
 
     @property
     def state_flags(self) -> list[str]:
         flags = set(self.flags)
+        if self.stale:
+            flags.add(NOT_RESPONDING)
         if any(held.completing for held in self.held.values()):
             flags.add(COMPLETING)
+        if self.silent:
+            flags.add(NOT_RESPONDING)
         return sorted(flags)
 
     def gres_amounts(self) -> Amounts:
@@ -103,10 +116,11 @@ class Node:
 
     def room(self, free: bool) -> Room:
         """For the layout of a job: all of the node, or what is free of it now."""
+        free_memory = max(self.real_memory - self.used_memory - self.elsewhere_memory, 0)
         return Room(
             name=self.name,
             cpus=self.cpus - self.allocated_cpus if free else self.cpus,
-            memory_mib=self.real_memory - self.used_memory if free else self.real_memory,
+            memory_mib=free_memory if free else self.real_memory,
             gres=self.free_gres() if free else self.gres_amounts(),
             features=frozenset(self.active_features),
             weight=self.weight,
@@ -225,6 +239,7 @@ def node_of(name: str, conf: NodeConf, cpus: int, memory_mib: int, now: int) -> 
             node.others[key] = number
     words = set(conf.state.upper().replace("+", ",").split(","))
     node.down = "DOWN" in words
+    node.future = "FUTURE" in words
     node.flags = {flag for flag in (DRAIN, FAIL) if flag in words}
     if node.down or node.flags or conf.reason:
         node.reason, node.reason_user, node.reason_at = conf.reason or "Not available", "root", now

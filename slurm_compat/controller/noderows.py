@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from slurm_compat.controller import reservation
 from slurm_compat.controller.node import Node
 from slurm_compat.controller.partitions import Partition
 from slurm_compat.core import tres
@@ -25,6 +27,7 @@ def row(values: Mapping[str, Any], fields: Sequence[str]) -> list[Any]:
 def node_values(cluster: Cluster, node: Node) -> dict[str, Any]:
     # of nodes elsewhere nobody tells us the load
     load, free = cluster.measure() if not cluster.conf.armada.address else (0.0, None)
+    names, flags = reservation.on_node(cluster.reservations.values(), node.name, int(time.time()))
     others: Amounts = {}
     for held in node.held.values():
         tres.add(others, held.others)
@@ -37,7 +40,7 @@ def node_values(cluster: Cluster, node: Node) -> dict[str, Any]:
         "operating_system": cluster.machine.operating_system,
         "version": VERSION,
         "state": node.state,
-        "state_flags": node.state_flags,
+        "state_flags": sorted({*node.state_flags, *flags}),
         "reason": node.reason,
         "reason_set_by_user": node.reason_user,
         "reason_changed_at": node.reason_at,
@@ -73,7 +76,7 @@ def node_values(cluster: Cluster, node: Node) -> dict[str, Any]:
         "resume_after": node.resume_after,
         "tres": tres.show(node.tres(cluster.tres_listed)),
         "tres_used": node.used_tres(cluster.tres_listed),
-        "reservation": "",
+        "reservation": names,
         "topology": "",
         "cluster": cluster.conf.cluster_name,
     }
@@ -84,6 +87,7 @@ def partition_values(cluster: Cluster, part: Partition) -> dict[str, Any]:
     for name in part.node_names:
         tres.add(total, cluster.nodes[name].tres(cluster.tres_listed))
     return {field.name: getattr(part, field.name) for field in dataclasses.fields(part)} | {
+        "preempt_mode": part.preempt_mode or cluster.conf.preempt_mode.upper(),
         "total_nodes": len(part.node_names),
         "total_cpus": total["cpu"],
         "tres": tres.show(total),

@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 
-from slurm_compat.controller import host, licenses, noderows, nodeupdate, partitions
+from slurm_compat.controller import host, licenses, limiter, noderows, nodeupdate, partitions
 from slurm_compat.controller.host import Machine
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.node import Held, Node, bits_of, node_of
 from slurm_compat.controller.partitions import Partition, partition_of
+from slurm_compat.controller.reservation import Reservation
 from slurm_compat.core import hostlist, tres
 from slurm_compat.core.cluster import ClusterConf, NodeConf, PartitionConf
 from slurm_compat.core.cpulist import cpu_numbers, cpu_text
@@ -49,14 +50,16 @@ class Cluster:
         self.nodes: dict[str, Node] = {node.name: node for node in nodes}
         self.partitions: dict[str, Partition] = {part.name: part for part in parts}
         self.licenses = licenses.configured(conf.licenses)
+        self.kept_partitions: dict[str, dict[str, Any]] = {}  # what the store has of changed ones
         self.licenses_used: dict[int, licenses.Counts] = {}  # by job id
-        self.reservations: dict[str, Any] = {}
+        self.reservations: dict[str, Reservation] = {}  # by name; the controller's calendar keeps them
         self.labelled = True  # nodes carry the labels of docs/architecture.md: not so for a machine nobody declared
         self.started_at = 0
         self.generation = 0  # grows when a node opens or closes, or a partition changes
         # whether open nodes could take a request, were they idle: kept for pending.blocked, by request and generation
         self.could_run: dict[tuple[int, int, str], tuple[JobRequest, bool]] = {}
         self._where: dict[int, list[Node]] = {}  # by job id
+        self.limiter = limiter.of_cluster(self)  # limits of accounts, users and QOS; the controller keeps one for good
         # jobs that count against limits: handed to Armada or running; the controller sets it
         self.live: Callable[[], Iterable[Job]] = lambda: ()
         self.fairshare: Callable[[Job], float] = lambda job: 1.0  # 0..1; the controller sets it
@@ -93,6 +96,11 @@ class Cluster:
     def default_partition(self) -> str:
         """ "" when no partition is the default."""
         return next((part.name for part in self.partitions.values() if part.default), "")
+
+    def qos_of(self, names: str) -> str:
+        """The QOS of a job's (first) partition, "" for one that has none."""
+        found = self.partitions.get(names.partition(",")[0])
+        return found.qos if found is not None else ""
 
     def partition(self, name: str) -> Partition:
         found = self.partitions.get(name)
@@ -148,13 +156,21 @@ class Cluster:
         """The shape of a request in a partition, or in the first of "a,b" that can take it. No members: it can not."""
         found: Shape | None = None
         for name in partition.split(","):
-            found = (
-                self._lay_out_now(request, name, open_only) if free else self._lay_out_idle(request, name, open_only)
-            )
+            asked = self._as_in(request, name)
+            found = self._lay_out_now(asked, name, open_only) if free else self._lay_out_idle(asked, name, open_only)
             if found.members:
                 break
         assert found is not None
         return found
+
+    def whole_nodes(self, partition: str) -> bool:
+        """Whether jobs of a partition (of one of "a,b") have their nodes for themselves."""
+        return any(self.partitions[name].exclusive != "NO" for name in partition.split(",") if name in self.partitions)
+
+    def _as_in(self, request: JobRequest, partition: str) -> JobRequest:
+        if request.exclusive or not self.whole_nodes(partition):
+            return request
+        return msgspec.structs.replace(request, exclusive="exclusive")
 
     def _lay_out_now(self, request: JobRequest, partition: str, open_only: bool) -> Shape:
         rooms = self.rooms(self.partitions[partition].node_names, True, open_only)
@@ -191,9 +207,12 @@ class Cluster:
             found = self._kept_closed[partition] = [name for name in names if not self.nodes[name].available]
         return found
 
-    def shape_now(self, job: Job) -> Shape | None:
-        """A job's shape over what is free now, None when it doesn't fit: for the moment it goes to Armada."""
-        request = job.request
+    def shape_now(self, job: Job, narrowed: JobRequest | None = None) -> Shape | None:
+        """A job's shape over what is free now, None when it doesn't fit: for the moment it goes to Armada.
+
+        `narrowed`: its request without the nodes it may not have.
+        """
+        request = narrowed or job.request
         if request.prefer:
             both = f"({request.constraints})&({request.prefer})" if request.constraints else request.prefer
             preferred = msgspec.structs.replace(request, constraints=both, prefer="")
@@ -279,14 +298,23 @@ class Cluster:
 
     # changes by an administrator
 
+    def check_nodes(self, names: Iterable[str], changes: Mapping[str, Any]) -> list[Node]:
+        """The nodes, when they can take the changes. Raises SlurmError."""
+        nodes = [self.node(name) for name in names]
+        for node in nodes:
+            nodeupdate.check(node, changes)
+        return nodes
+
+    def partitions_changed(self) -> None:
+        self._defaults.clear()
+        self.generation += 1
+
     def update_node(self, names: Iterable[str], changes: Mapping[str, Any], user_name: str, now: int) -> list[str]:
         """Set a node's state, reason, comment, features, weight …; the nodes that went down by it, with jobs on them.
 
         Raises SlurmError, nothing changed, for a name nobody has or a state it can't take.
         """
-        nodes = [self.node(name) for name in names]
-        for node in nodes:
-            nodeupdate.check(node, changes)
+        nodes = self.check_nodes(names, changes)
         lost = []
         for node in nodes:
             was_down = node.down
@@ -305,6 +333,8 @@ class Cluster:
                 other.default = other is part
         elif "default" in changes:
             part.default = False
+        if "qos" in changes:
+            self.limiter.changed()
         self.generation += 1
         self._defaults.clear()
 

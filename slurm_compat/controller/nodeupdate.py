@@ -8,14 +8,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from slurm_compat.controller.node import Node
-from slurm_compat.core.errors import INVALID_NODE_STATE, INVALID_NODE_STATE_TRANSITION, NOT_SUPPORTED, SlurmError
+from slurm_compat.core.errors import (
+    INVALID_GRES,
+    INVALID_NODE_STATE,
+    INVALID_NODE_STATE_TRANSITION,
+    NOT_SUPPORTED,
+    SlurmError,
+)
 from slurm_compat.core.nodestates import DRAIN, FAIL, NOT_RESPONDING
 
 ACTIVE_FEATURES_NOT_AVAILABLE = 2031
 INVALID_POWER_ACTION = 2187
 
-PLAIN = frozenset({"weight", "comment", "extra", "resume_after"})
-FIELDS = PLAIN | {"state", "reason", "features", "active_features"}
+PLAIN = frozenset({"weight", "comment", "extra"})
+FIELDS = PLAIN | {"state", "reason", "features", "active_features", "gres", "resume_after"}
+RESUMABLE = ("DOWN", "DRAIN")  # states that ResumeAfter may end
 POWER = ("POWER_DOWN", "POWER_DOWN_ASAP", "POWER_DOWN_FORCE", "POWER_UP")
 
 
@@ -24,27 +31,42 @@ def _down(node: Node) -> None:
 
 
 def _drain(node: Node) -> None:
+    node.flags.discard(FAIL)
     node.flags.add(DRAIN)
 
 
 def _fail(node: Node) -> None:
+    node.flags.discard(DRAIN)
     node.flags.add(FAIL)
 
 
-def _open(node: Node) -> None:
-    node.down = False
-    node.flags -= {DRAIN, FAIL, NOT_RESPONDING}
+def _future(node: Node) -> None:
+    node.future = True
     _no_reason(node)
 
 
+def _open(node: Node) -> None:
+    node.down = node.future = False
+    node.flags -= {DRAIN, FAIL, NOT_RESPONDING}
+    node.resume_after = 0
+    _no_reason(node)
+
+
+def _resume(node: Node) -> None:
+    """Open again, and silent until it is heard of."""
+    _open(node)
+    node.silent = True
+
+
 def _undrain(node: Node) -> None:
+    node.silent = node.silent or DRAIN in node.flags
     node.flags -= {DRAIN}
     if not node.down:
         _no_reason(node)
 
 
 def _not_responding(node: Node) -> None:
-    node.flags.add(NOT_RESPONDING)
+    node.silent = True
 
 
 def _no_reason(node: Node) -> None:
@@ -52,11 +74,15 @@ def _no_reason(node: Node) -> None:
 
 
 def _closed(node: Node) -> bool:
-    return node.down or bool(node.flags & {DRAIN, FAIL, NOT_RESPONDING})
+    return node.down or node.future or bool(node.flags & {DRAIN, FAIL, NOT_RESPONDING})
 
 
 def _is_down(node: Node) -> bool:
     return node.down
+
+
+def _unused(node: Node) -> bool:
+    return not node.held
 
 
 def _any(node: Node) -> bool:
@@ -70,7 +96,8 @@ STATES: dict[str, tuple[Callable[[Node], bool], Callable[[Node], None]]] = {
     "FAIL": (_any, _fail),
     "NORESP": (_any, _not_responding),
     "NO_RESPOND": (_any, _not_responding),
-    "RESUME": (_closed, _open),
+    "FUTURE": (_unused, _future),
+    "RESUME": (_closed, _resume),
     "IDLE": (_is_down, _open),
     "UNDRAIN": (_any, _undrain),
 }
@@ -85,7 +112,7 @@ def check(node: Node, changes: Mapping[str, Any]) -> None:
         state = str(changes["state"]).upper()
         if state in POWER:
             raise SlurmError(INVALID_POWER_ACTION)
-        if state == "FUTURE":
+        if state == "CANCEL_REBOOT":  # none is ever asked for
             raise SlurmError(INVALID_NODE_STATE_TRANSITION)
         if state not in STATES:
             raise SlurmError(INVALID_NODE_STATE)
@@ -94,6 +121,8 @@ def check(node: Node, changes: Mapping[str, Any]) -> None:
     available, active = _features(node, changes)
     if not set(active) <= set(available):
         raise SlurmError(ACTIVE_FEATURES_NOT_AVAILABLE)
+    if "gres" in changes and changes["gres"] != node.gres_text:
+        raise SlurmError(INVALID_GRES)  # a node has the GRES that the cluster file says
 
 
 def apply(node: Node, changes: Mapping[str, Any], user_name: str, now: int) -> None:
@@ -102,7 +131,10 @@ def apply(node: Node, changes: Mapping[str, Any], user_name: str, now: int) -> N
     for name in PLAIN & changes.keys():
         setattr(node, name, changes[name])
     if "state" in changes:
-        STATES[str(changes["state"]).upper()][1](node)
+        state = str(changes["state"]).upper()
+        STATES[state][1](node)
+        if state in RESUMABLE and changes.get("resume_after"):
+            node.resume_after = now + int(changes["resume_after"])
     if changes.get("reason") and (node.down or node.flags & {DRAIN, FAIL}):
         node.reason, node.reason_user, node.reason_at = changes["reason"], user_name, now
 
@@ -122,7 +154,7 @@ def _words(text: str) -> list[str]:
 
 _SAVED = (
     "down", "reason", "reason_user", "reason_at", "comment", "extra", "weight", "resume_after", "features",
-    "active_features",
+    "active_features", "future",
 )  # fmt: skip
 
 

@@ -6,12 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from slurm_compat.core import hostlist, timefmt
+from slurm_compat.core import hostlist, preemption, timefmt
 from slurm_compat.core.cluster import PartitionConf
 from slurm_compat.core.errors import (
     INVALID_NODE_NAME,
     INVALID_QOS,
     NOT_SUPPORTED,
+    TEXT,
     BadValue,
     SlurmError,
 )
@@ -48,7 +49,7 @@ class Partition:
     qos: str = ""
     priority_job_factor: int = 1
     priority_tier: int = 1
-    preempt_mode: str = "OFF"
+    preempt_mode: str = ""  # "": the cluster's
     grace_time: int = 0
     hidden: bool = False
     root_only: bool = False
@@ -58,6 +59,7 @@ class Partition:
     lln: bool = False
     oversubscribe: str = "NO"
     tres_billing_weights: str = ""
+    node_sets: str = ""  # "ALL" where its nodes were named so
     select_type: str = "NONE"
     node_selector: dict[str, str] = field(default_factory=dict)
     priority_class: str = ""
@@ -70,10 +72,11 @@ class Partition:
 PLAIN = frozenset({
     "default_time", "max_time", "over_time_limit", "min_nodes", "max_nodes", "max_cpus_per_node", "max_cpus_per_socket",
     "default_memory_per_cpu", "default_memory_per_node", "max_memory_per_cpu", "max_memory_per_node", "deny_accounts",
-    "deny_qos", "allow_alloc_nodes", "alternate", "priority_job_factor", "priority_tier", "preempt_mode", "grace_time",
+    "deny_qos", "priority_job_factor", "priority_tier", "preempt_mode", "grace_time",
     "hidden", "root_only", "disable_root_jobs", "require_reservation", "exclusive", "lln", "oversubscribe", "state",
+    "tres_billing_weights",
 })  # fmt: skip
-LISTS = frozenset({"allow_groups", "allow_accounts", "allow_qos"})
+LISTS = frozenset({"allow_groups", "allow_accounts", "allow_qos", "allow_alloc_nodes"})
 
 
 def partition_of(conf: PartitionConf, names: Sequence[str]) -> Partition:
@@ -86,6 +89,7 @@ def partition_of(conf: PartitionConf, names: Sequence[str]) -> Partition:
         name=conf.partition_name,
         nodes=nodes,
         node_names=members,
+        node_sets=_sets(conf.nodes),
         state=conf.state.upper(),
         default=conf.default,
         default_time=timefmt.minutes(conf.default_time) if conf.default_time else None,
@@ -100,15 +104,32 @@ def partition_of(conf: PartitionConf, names: Sequence[str]) -> Partition:
         allow_groups=conf.allow_groups,
         allow_accounts=conf.allow_accounts,
         allow_qos=conf.allow_qos,
+        qos=conf.qos,
         priority_job_factor=conf.priority_job_factor,
         priority_tier=conf.priority_tier,
         oversubscribe=conf.over_subscribe,
         grace_time=conf.grace_time,
+        preempt_mode=conf.preempt_mode.upper(),
         hidden=conf.hidden,
         root_only=conf.root_only,
         node_selector=conf.node_selector,
         priority_class=conf.priority_class,
     )
+
+
+def _sets(nodes: str) -> str:
+    return "ALL" if nodes.upper() == "ALL" else ""
+
+
+def _nodes(partition: Partition, text: str, names: Sequence[str]) -> tuple[str, list[str]]:
+    """Nodes=, or with "+=" and "-=" before it, what is added or taken away."""
+    sign = text[:2] if text[:2] in ("+=", "-=") else ""
+    shown, listed = members_of(text[len(sign) :], names)
+    if not sign:
+        return shown, listed
+    there = set(partition.node_names)
+    there = there | set(listed) if sign == "+=" else there - set(listed)
+    return hostlist.compress(there), [name for name in names if name in there]
 
 
 def members_of(nodes: str, names: Sequence[str]) -> tuple[str, list[str]]:
@@ -138,13 +159,20 @@ def change(partition: Partition, changes: Mapping[str, Any], names: Sequence[str
 
     An empty list of accounts, groups or QOS allows all of them, as scontrol has it.
     """
-    nodes = members_of(changes["nodes"], names) if "nodes" in changes else None
-    if changes.get("qos") and changes["qos"] not in qos:
+    nodes = _nodes(partition, str(changes["nodes"]), names) if "nodes" in changes else None
+    listed = [name for key in ("qos", "allow_qos", "deny_qos") for name in str(changes.get(key) or "").split(",")]
+    if any(name and name.upper() != "ALL" and name not in qos for name in listed):
         raise SlurmError(INVALID_QOS)
-    known = PLAIN | LISTS | {"nodes", "qos", "default", "allow_groups"}
+    known = PLAIN | LISTS | {"nodes", "qos", "default", "alternate"}
     for name in changes:
         if name not in known:
             raise SlurmError(NOT_SUPPORTED)
+    if changes.get("lln"):
+        raise SlurmError(NOT_SUPPORTED, f"LLN: {TEXT[NOT_SUPPORTED]}; Armada goes by the nodes' order and room")
+    try:
+        preemption.mode_of(str(changes.get("preempt_mode", "")))
+    except BadValue as problem:
+        raise SlurmError(NOT_SUPPORTED, str(problem)) from None
     for name, value in changes.items():
         if name in PLAIN:
             setattr(partition, name, None if value == UNLIMITED and name in _OPEN else value)
@@ -152,11 +180,23 @@ def change(partition: Partition, changes: Mapping[str, Any], names: Sequence[str
             setattr(partition, name, value if value and value.upper() != "ALL" else "ALL")
     if nodes is not None:
         partition.nodes, partition.node_names = nodes
+        partition.node_sets = _sets(str(changes["nodes"]))
         partition.labelled = False
     partition.qos = changes.get("qos", partition.qos)
+    if "alternate" in changes:
+        partition.alternate = "" if str(changes["alternate"]).lower() in ("", "none") else changes["alternate"]
+    # memory is bounded by the node or by the CPU: what was said last counts
+    for one, other in MEMORY:
+        if changes.get(one) is not None:
+            setattr(partition, other, None)
 
+
+MEMORY = (
+    ("default_memory_per_cpu", "default_memory_per_node"), ("default_memory_per_node", "default_memory_per_cpu"),
+    ("max_memory_per_cpu", "max_memory_per_node"), ("max_memory_per_node", "max_memory_per_cpu"),
+)  # fmt: skip
 
 # fields for which "unlimited" means: not set
 _OPEN = frozenset({
-    "default_time", "default_memory_per_cpu", "default_memory_per_node", "max_memory_per_cpu", "max_memory_per_node",
+    "default_memory_per_cpu", "default_memory_per_node", "max_memory_per_cpu", "max_memory_per_node",
 })  # fmt: skip

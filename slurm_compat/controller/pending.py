@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from slurm_compat.controller import bounds, licenses, limits
+from slurm_compat.controller import licenses, reserved
 from slurm_compat.controller.fits import limit_reason
 from slurm_compat.controller.jobs import ADMIN_HOLD, Job
 from slurm_compat.controller.nodes import Cluster
@@ -18,6 +18,7 @@ from slurm_compat.controller.priorities import priority as priority
 from slurm_compat.core import hostlist, tres
 from slurm_compat.core import reasons as words
 from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.model import JobRequest
 from slurm_compat.core.nodestates import DRAIN
 from slurm_compat.translators.shapes import Shape
 
@@ -42,7 +43,7 @@ def reasons(jobs: Iterable[Job], cluster: Cluster, now: int) -> dict[int, Reason
             found[job.job_id] = (words.PRIORITY, "")
         elif own is not None:
             found[job.job_id] = own
-        elif _room_now(job, cluster, tried):
+        elif _room_now(job, cluster, tried, now):
             found[job.job_id] = NO_REASON
         else:
             found[job.job_id] = (words.RESOURCES, "")
@@ -72,14 +73,17 @@ def blocked(job: Job, cluster: Cluster, now: int) -> Reason | None:
     answers = [_partition_reason(job, part, cluster) for part in parts]
     if all(answers):
         return answers[0]
-    limit = limits.waits_for(cluster.conf, job, cluster.live()) or bounds.waits_for(cluster.conf, job, cluster.live())
+    limit = cluster.limiter.waits_for(job)
     if limit:
         return (limit, "")
-    if job.request.licenses and not _licenses_there(job, cluster):
+    if job.request.licenses and not _licenses_there(job, cluster, now):
         return (words.LICENSES, "")
+    if waits := reserved.waits_for(cluster, job, now):
+        return waits
     if not job.shape.members and not cluster.lay_out(job.request, ",".join(part.name for part in parts)).members:
         return (words.BAD_CONSTRAINTS, "")  # held when it was submitted, so nobody had looked
-    return _unavailable(job, [part for part, answer in zip(parts, answers, strict=True) if not answer], cluster)
+    left = [part for part, answer in zip(parts, answers, strict=True) if not answer]
+    return _unavailable(job, left, cluster) or _reserved(job, left, cluster, now)
 
 
 def _partition_reason(job: Job, part: Partition, cluster: Cluster) -> Reason | None:
@@ -87,7 +91,7 @@ def _partition_reason(job: Job, part: Partition, cluster: Cluster) -> Reason | N
         return (words.PARTITION_DOWN, "")
     if part.state == "INACTIVE":
         return (words.PARTITION_INACTIVE, "")
-    limit = limit_reason(job.time_limit, job.shape, part, cluster)
+    limit = limit_reason(job.time_limit, job.shape, part, cluster, cluster.limiter.flags(job.qos, part.name))
     if limit:
         return (limit, "")
     if part.allow_groups != "ALL" and job.user_id != 0:
@@ -114,8 +118,9 @@ def _by_list(job: Job, part: Partition) -> Reason | None:
     return None
 
 
-def _licenses_there(job: Job, cluster: Cluster) -> bool:
+def _licenses_there(job: Job, cluster: Cluster, now: int) -> bool:
     used = cluster.used_licenses()
+    tres.add(used, reserved.licenses_kept(cluster, job, now))
     for other in cluster.live():
         # handed to Armada, not started: it will take its licences
         if other.job_id != job.job_id and other.request.licenses and other.job_id not in cluster.licenses_used:
@@ -140,6 +145,25 @@ def _unavailable(job: Job, parts: list[Partition], cluster: Cluster) -> Reason |
     return (words.NODE_NOT_AVAIL, f"{words.NODE_NOT_AVAIL}, UnavailableNodes:{hostlist.compress(gone)}")
 
 
+def _reserved(job: Job, parts: list[Partition], cluster: Cluster, now: int) -> Reason | None:
+    """What a job waits for that could run but for the reservations of others, or has no room in its own."""
+    kept = reserved.barred(cluster, job, now)
+    if not kept or cluster.lay_out(reserved.without(job.request, kept), _names(parts), open_only=True).members:
+        return None
+    if job.request.reservation:
+        return (words.RESOURCES, "")
+    required = set(hostlist.expand(job.request.required_nodes))
+    closed = dict.fromkeys(name for part in parts for name in cluster.closed_in(part.name))
+    gone = [name for name in closed if not required or name in required]
+    if not gone:
+        return (words.NODE_NOT_AVAIL, reserved.MAY_BE_RESERVED)
+    return (words.NODE_NOT_AVAIL, f"{words.NODE_NOT_AVAIL}, UnavailableNodes:{hostlist.compress(gone)}")
+
+
+def _names(parts: list[Partition]) -> str:
+    return ",".join(part.name for part in parts)
+
+
 def _could_run(job: Job, parts: list[Partition], cluster: Cluster) -> bool:
     key = (id(job.request), cluster.generation, ",".join(part.name for part in parts))
     known = cluster.could_run.get(key)
@@ -152,17 +176,19 @@ def _could_run(job: Job, parts: list[Partition], cluster: Cluster) -> bool:
     return bool(shape.members)
 
 
-def _room_now(job: Job, cluster: Cluster, tried: dict[tuple[int, int, str], bool]) -> bool:
+def _room_now(job: Job, cluster: Cluster, tried: dict[tuple[int, int, str], bool], now: int) -> bool:
     """Whether the job would fit now. Equal requests share their object, so each is tried once a round."""
+    if cluster.reservations:  # which nodes it may have is each job's own then
+        return shape_now(job, cluster, reserved.narrowed(cluster, job, now)) is not None
     key = (id(job.request), 0, job.partition)
     if key not in tried:
         tried[key] = shape_now(job, cluster) is not None
     return tried[key]
 
 
-def shape_now(job: Job, cluster: Cluster) -> Shape | None:
+def shape_now(job: Job, cluster: Cluster, narrowed: JobRequest | None = None) -> Shape | None:
     """The job's shape over what is free now, None when it doesn't fit. --prefer is heeded where it can be."""
     try:
-        return cluster.shape_now(job)
+        return cluster.shape_now(job, narrowed)
     except SlurmError:
         return None

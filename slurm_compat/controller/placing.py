@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from slurm_compat.controller import reserved
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.views import shown_end
 from slurm_compat.core.hostlist import compress, expand
+from slurm_compat.core.model import JobRequest
 from slurm_compat.translators.shapes import Member
 
 if TYPE_CHECKING:
@@ -22,12 +24,14 @@ def lay_out(controller: Controller, job: Job) -> bool:
     that is too little, over the empty nodes: then it waits in Armada.
     """
     members = job.shape.members
-    if len(members) == 1 and not job.request.exclusive and not job.request.prefer:
-        return True
     cluster = controller.cluster
-    now = cluster.shape_now(job)
+    plain = not job.request.exclusive and not job.request.prefer and not cluster.whole_nodes(job.partition)
+    if len(members) == 1 and plain:
+        return True
+    request = reserved.narrowed(cluster, job, controller.now())
+    now = cluster.shape_now(job, request)
     if now is None:
-        now = cluster.lay_out(job.request, job.partition, open_only=True)
+        now = cluster.lay_out(request, job.partition, open_only=True)
     if not now.members:
         return bool(members)
     job.shape = now
@@ -63,21 +67,24 @@ def book(controller: Controller, job: Job, links: Iterable[Link]) -> None:
     job.cpus = sum(entry[1] for entry in job.resources)
     job.licenses_allocated = job.request.licenses
     job.tres_alloc_str = cluster.tres_of(job.resources)
+    controller.calendar.started(job)
 
 
 def estimate(controller: Controller, job: Job) -> dict[str, Any]:
     """When and where the job would start: now where it fits, else when enough running jobs' time is over."""
     cluster = controller.cluster
     now = controller.now()
-    start = max(now, job.begin_time)
+    start = max(now, job.begin_time, reserved.opens_at(cluster, job, now))
     partition = job.partition.split(",")[0]
-    shape = cluster.shape_now(job)
+    kept = reserved.barred(cluster, job, start)
+    request = reserved.without(job.request, kept) if kept else job.request
+    shape = cluster.shape_now(job, request)
     if shape is None:
-        shape = cluster.lay_out(job.request, job.partition, open_only=True)
+        shape = cluster.lay_out(request, job.partition, open_only=True)
         ends = sorted(shown_end(other) for other in running(controller) if other.partition == partition)
         start = max(start, ends[0] if ends else now)
     members = shape.members or job.shape.members
-    names = _names(controller, members, partition, job)
+    names = _names(controller, members, partition, request)
     return {
         "job_id": job.job_id,
         "start_time": start,
@@ -88,7 +95,7 @@ def estimate(controller: Controller, job: Job) -> dict[str, Any]:
     }
 
 
-def _names(controller: Controller, members: list[Member], partition: str, job: Job) -> list[str]:
+def _names(controller: Controller, members: list[Member], partition: str, request: JobRequest) -> list[str]:
     """Nodes for the members, the ones with room first, as weight and order have them."""
     cluster = controller.cluster
     nodes = [cluster.nodes[name] for name in cluster.partitions[partition].node_names]
@@ -106,7 +113,7 @@ def _names(controller: Controller, members: list[Member], partition: str, job: J
                     and room.cpus >= member.cpus
                     and room.memory_mib >= member.memory_mib
                     and sum(number for key, number in room.gres.items() if key.startswith("gpu")) >= member.gpus
-                    and _allowed(job, node.name)
+                    and _allowed(request, node.name)
                 ):
                     best = node.name
                     break
@@ -117,8 +124,8 @@ def _names(controller: Controller, members: list[Member], partition: str, job: J
     return taken
 
 
-def _allowed(job: Job, name: str) -> bool:
-    required, excluded = job.request.required_nodes, job.request.excluded_nodes
+def _allowed(request: JobRequest, name: str) -> bool:
+    required, excluded = request.required_nodes, request.excluded_nodes
     return (not required or name in expand(required)) and (not excluded or name not in expand(excluded))
 
 

@@ -9,6 +9,7 @@ from slurm_compat.controller import arrays, deadlines, dependencies, het
 from slurm_compat.controller.jobs import ADMIN_HOLD, NO_HOLD, Job
 from slurm_compat.controller.machine import Event
 from slurm_compat.core import taskids
+from slurm_compat.core.cluster import scheduler_parameter
 from slurm_compat.core.states import COMPLETING, PENDING
 from slurm_compat.store.changes import Change
 
@@ -51,7 +52,9 @@ class Readiness:
         if job.reason in ("Dependency", "BeginTime", "JobHeldUser", "JobHeldAdmin", "BadConstraints"):
             job.reason, job.description = "None", ""
         job.eligible_time = job.eligible_time if 0 < job.eligible_time <= now else now
-        job.accrue_time = job.accrue_time or job.eligible_time
+        if not job.accrue_time and self._controller.limiter.accrues(job):
+            job.accrue_time = job.eligible_time
+            self._controller.limiter.tally.place(job)
         if not job.priority:
             job.priority = self._controller.priority(job)
         if job.het_job_id:
@@ -84,10 +87,12 @@ class Readiness:
         self._controller.watchers.add(job)
         job.eligible_time = 0
         if verdict.never:
+            if job.reason != "DependencyNeverSatisfied":
+                self._controller.outbox.mail(change, job, "INVALID_DEPEND")
             job.reason, job.description = "DependencyNeverSatisfied", ""
             if job.request.kill_on_invalid_dependency or (
                 job.request.kill_on_invalid_dependency is None
-                and "kill_invalid_depend" in self._controller.conf.scheduler_parameters
+                and scheduler_parameter(self._controller.conf, "kill_invalid_depend") is not None
             ):
                 asyncio.get_running_loop().call_soon(self._kill_never, job.job_id)
         else:

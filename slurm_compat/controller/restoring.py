@@ -12,10 +12,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from slurm_compat.armada.client import ArmadaError
-from slurm_compat.controller import deadlines
+from slurm_compat.controller import bookcalls, consumption, crontabs, deadlines, limitmail, partitionkeeping, shares
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.machine import Event
-from slurm_compat.controller.shares import past_use
 from slurm_compat.controller.table import job_of, step_of
 from slurm_compat.core.states import COMPLETING, PENDING
 from slurm_compat.store import questions
@@ -37,6 +36,7 @@ RECENT = 1800  # seconds of keys that are read back into memory
 async def restore(controller: Controller, watch: Watch) -> None:
     now = controller.now()
     saved, highest, answers = await controller.store.read(lambda connection: _read(connection, now))
+    await bookcalls.restore(controller, saved.things)
     table = controller.table
     interned = controller.submissions.interned
     for data in saved.jobs:
@@ -51,7 +51,15 @@ async def restore(controller: Controller, watch: Watch) -> None:
     for key, answer in answers:
         controller.submissions.keep(key, answer)
     controller.next_job_id = max(controller.next_job_id, highest + 1)
+    await controller.store.read(controller.node_events.restore)
     controller.cluster.restore({name: data for kind, name, data in saved.things if kind == "node"})
+    controller.crontabs.restore(saved.things)
+    controller.triggers.restore(saved.things)
+    limit_usage = {name: data for kind, name, data in saved.things if kind == consumption.KIND}
+    controller.limiter.consumption.restore(limit_usage)
+    controller.cluster.kept_partitions = partitionkeeping.of_store(saved.things)
+    partitionkeeping.restore(controller.cluster, controller.cluster.kept_partitions)
+    controller.calendar.restore(saved.things)
     watch.last.update(saved.streams)
     for job in list(table.jobs.values()):
         _take_up(controller, job, now)
@@ -59,28 +67,36 @@ async def restore(controller: Controller, watch: Watch) -> None:
         if job.staged:
             watch.learn(job)
             watch.follow(job.queue, job.job_set)
+    crontabs.settle(controller)
     controller.outbox.resume(saved.outbox)
+    controller.calendar.tick()
+    await controller.node_keeping.tell()
     if table.jobs:
         log.info("read back %d jobs, %d running", len(table.jobs), len(table.running))
     controller.spawn(reconcile(controller, watch))
-    controller.spawn(count_past_use(controller))
+    if not shares.restored(controller.shares.used, saved.things):
+        controller.spawn(count_past_use(controller))
 
 
 async def count_past_use(controller: Controller) -> None:
-    """What earlier jobs used, for the fair shares; read beside the work, for it may be a million records."""
-    shares = controller.shares
+    """What earlier jobs used, for the fair shares, from the records of a store that has no sums of it yet. Read beside
+    the work, for it may be a million of them."""
     jobs = controller.table.jobs
     for job in jobs.values():
         if job.is_final:
-            shares.ended(job)
+            controller.shares.ended(job)
     known, last = frozenset(job.db_index for job in jobs.values()), controller.new_db_index()
-    half_life = shares.used.half_life
+    half_life = controller.shares.used.half_life
     since = int(controller.now() - FADED * half_life) if half_life else 0
-    beside = shares.beside()
-    used = await controller.store.read(
-        lambda connection: past_use(beside, questions.ended_since(connection, since), known, last)
+    beside = controller.shares.beside()
+    past = await controller.store.read(
+        lambda connection: shares.past_use(beside, questions.ended_since(connection, since), known, last)
     )
-    shares.used.take_over(used)
+    controller.shares.used.take_over(past)
+    change = Change()
+    for row in shares.rows(controller.shares.used):
+        change.put("things", (shares.KIND, row["name"]), row)
+    await controller.commit(change)
 
 
 def _read(connection: Connection, now: int) -> tuple[questions.Saved, int, list[tuple[str, Any]]]:
@@ -94,9 +110,13 @@ def _read(connection: Connection, now: int) -> tuple[questions.Saved, int, list[
 def _take_up(controller: Controller, job: Job, now: int) -> None:
     if job.is_running or (COMPLETING in job.flags and job.resources):
         controller.cluster.reserve(job.job_id, job.resources, job.licenses_allocated)
+    if job.is_running and job.preempt_time:
+        controller.preempting.watch_grace(job)
     for step in controller.table.steps_of(job):
         if not step.end_time:
             controller.steps.keep_limit(step)
+    if job.is_running and job.request.mail_type:
+        limitmail.arm(controller, job)
     if COMPLETING in job.flags:
         controller.linger(job)
     elif job.is_final:

@@ -14,8 +14,8 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,9 +24,14 @@ from slurm_compat.core.calls import CALLS, Args, Call, Nothing
 from slurm_compat.core.errors import INTERNAL, SlurmError
 from slurm_compat.core.wire import LENGTH, MAX_FRAME
 
+if TYPE_CHECKING:
+    import ssl
+
 log = logging.getLogger(__name__)
 
 SMALL_FRAME = 1 << 20  # bytes a peer that has not said its first call yet may send at most; then MAX_FRAME
+FIRST_WORD = 30.0  # seconds in which a peer over TCP is to make its first call
+HANDSHAKE = 10.0  # seconds a peer has for TLS's
 HIGH_WATER = 1 << 20  # bytes of answers that wait for a reader before we wait
 BAD_CALL = 3001  # Slurm's "Bad argument"
 
@@ -58,6 +63,11 @@ class Session:
         self.on_message: Callable[[dict[str, Any]], None] | None = None  # frames during a stream
         self.on_close: Callable[[], None] | None = None
 
+    def authenticated(self, caller: Caller) -> None:
+        """A token told who it is."""
+        self.caller = caller
+        self._protocol.trusted = True
+
     def send(self, message: Any) -> None:
         self._protocol.send(message)
 
@@ -84,6 +94,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: Server, local: bool) -> None:
         self._server = server
         self._local = local
+        self.trusted = local  # may send large frames
+        self._spoke = local  # a stranger who never says a call is sent away
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
@@ -103,12 +115,14 @@ class Connection(asyncio.Protocol):
             caller = self._server.caller(transport.get_extra_info("socket"))
         self._session = Session(self, caller)
         self._server.connections.add(self)
+        if not self._local:
+            asyncio.get_running_loop().call_later(FIRST_WORD, self._must_have_spoken)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         while len(self._buffer) >= LENGTH.size and not self.closed:
             (length,) = LENGTH.unpack_from(self._buffer)
-            if length > (MAX_FRAME if self._local else SMALL_FRAME):
+            if length > (MAX_FRAME if self.trusted else SMALL_FRAME):
                 self._drop(f"a frame of {length} bytes")
                 return
             end = LENGTH.size + length
@@ -140,6 +154,10 @@ class Connection(asyncio.Protocol):
 
     # ours
 
+    def _must_have_spoken(self) -> None:
+        if not self._spoke and not self.closed:
+            self._drop("a stranger who said nothing")
+
     def send(self, message: Any) -> None:
         if self._transport is not None and not self.closed:
             body = _encode(message)
@@ -158,6 +176,7 @@ class Connection(asyncio.Protocol):
     def _frame(self, body: bytes) -> None:
         session = self._session
         assert session is not None
+        self._spoke = True
         if session.on_message is not None:
             try:
                 message = _decode_any(body)
@@ -233,12 +252,21 @@ class Connection(asyncio.Protocol):
             assert self._session is not None
             self._frame(self._frames.pop(0))
 
-    async def _rows(self, chunks: Iterable[Any]) -> None:
-        for rows in chunks:
-            self.send({"rows": rows})
-            if self._can_write is not None:
-                await self._can_write
+    async def _rows(self, chunks: Iterable[Any] | AsyncIterable[Any]) -> None:
+        if isinstance(chunks, AsyncIterable):
+            async for rows in chunks:
+                if self.closed:
+                    return
+                await self._send_rows(rows)
+        else:
+            for rows in chunks:
+                await self._send_rows(rows)
         self.send({"result": {}})
+
+    async def _send_rows(self, rows: Any) -> None:
+        self.send({"rows": rows})
+        if self._can_write is not None:
+            await self._can_write
 
     def answer_error(self, problem: SlurmError) -> None:
         notes = getattr(problem, "notes", None)
@@ -274,10 +302,19 @@ class Server:
         loop = asyncio.get_running_loop()
         self._servers.append(await loop.create_unix_server(lambda: Connection(self, True), sock=sock, backlog=1024))
 
-    async def listen_tcp(self, host: str, port: int) -> None:
-        """For agents on other machines: their tokens are checked, nobody else is answered."""
+    async def listen_tcp(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
+        """For agents and commands on other machines: nobody is anybody before his token was checked. -> the port"""
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(lambda: Connection(self, False), host or None, port))
+        server = await loop.create_server(
+            lambda: Connection(self, False),
+            host or None,
+            port,
+            ssl=tls,
+            ssl_handshake_timeout=HANDSHAKE if tls else None,
+        )
+        self._servers.append(server)
+        found: int = server.sockets[0].getsockname()[1]
+        return found
 
     async def close(self) -> None:
         for server in self._servers:

@@ -8,8 +8,10 @@ Fair Tree algorithm; observed on 26.05.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -18,16 +20,18 @@ import msgspec
 from slurm_compat.controller.associations import ROOT_ACCOUNT, Association, tree
 from slurm_compat.controller.jobs import Job
 from slurm_compat.core import tres
-from slurm_compat.core.cluster import ClusterConf
+from slurm_compat.core.cluster import PARENT_SHARE, ClusterConf
 from slurm_compat.core.errors import BadValue
 from slurm_compat.core.model import UNLIMITED
 from slurm_compat.core.timefmt import seconds_of
+from slurm_compat.store.changes import Change
 
 Amounts = dict[str, float]  # resource-seconds by TRES name
 
 FACTOR_EVERY = 10  # seconds a priority may rely on shares worked out before
 BILLING = "billing"  # what raw usage counts: CPUs, as nothing weighs resources here
 DEFAULT_HALF_LIFE = 7 * 86400
+DEFAULT_PERIOD = 300.0
 YEAR_MINUTES = 365 * 1440  # as which a job without a time limit is counted
 
 
@@ -53,6 +57,33 @@ def half_life_of(conf: ClusterConf) -> float:
         return float(DEFAULT_HALF_LIFE)
 
 
+def period_of(conf: ClusterConf) -> float:
+    """PriorityCalcPeriod in seconds."""
+    try:
+        return max(float(seconds_of(str(conf.priority_calc_period))), 1.0)
+    except BadValue:
+        return DEFAULT_PERIOD
+
+
+def last_reset(period: str, at: float) -> float:
+    """When use was last set to nothing: midnight by the local clock of the day, the Sunday, the month … `at` is of."""
+    day = time.localtime(at)
+    year, month, date = day.tm_year, day.tm_mon, day.tm_mday
+    if period == "DAILY":
+        pass
+    elif period == "WEEKLY":
+        date -= (day.tm_wday + 1) % 7
+    elif period == "MONTHLY":
+        date = 1
+    elif period == "QUARTERLY":
+        month, date = month - (month - 1) % 3, 1
+    elif period == "YEARLY":
+        month, date = 1, 1
+    else:
+        return 0.0
+    return time.mktime((year, month, date, 0, 0, 0, 0, 0, -1))
+
+
 def integral(start: float, end: float, now: float, half_life: float) -> float:
     """Seconds from `start` to `end`, each weighed by its age at `now`."""
     if end <= start:
@@ -68,6 +99,7 @@ class Run(Protocol):
 
     user_name: str
     account: str
+    qos: str
     state: str
     nodes: str
     start_time: int
@@ -77,12 +109,31 @@ class Run(Protocol):
     tres_alloc_str: str
 
 
+class Rules(NamedTuple):
+    """How use counts."""
+
+    half_life: float = 0.0  # seconds; 0: it never fades
+    period: float = 0.0  # seconds, PriorityCalcPeriod
+    reset: str = ""  # PriorityUsageResetPeriod
+    factors: Mapping[str, float] = {}  # UsageFactor of each QOS that has one
+
+    @classmethod
+    def of(cls, conf: ClusterConf) -> Rules:
+        factors = {qos.name: qos.usage_factor for qos in conf.qos if qos.usage_factor != 1}
+        return cls(half_life_of(conf), period_of(conf), conf.priority_usage_reset_period, factors)
+
+    def since(self, at: float) -> float:
+        """What was used before that moment counts no more at `at`."""
+        return last_reset(self.reset, at)
+
+
 class Used:
     """Use of what has ended, by association number; each sum is as of some moment, and fades from there."""
 
-    def __init__(self, numbers: Mapping[tuple[str, str], int], half_life: float) -> None:
+    def __init__(self, numbers: Mapping[tuple[str, str], int], rules: Rules) -> None:
         self.numbers = numbers  # by user and account
-        self.half_life = half_life
+        self.rules = rules
+        self.half_life = rules.half_life
         self._sums: dict[int, tuple[float, Amounts]] = {}
 
     def add(self, run: Run) -> None:
@@ -90,7 +141,7 @@ class Used:
             return
         number = self.numbers.get((run.user_name, run.account))
         if number is not None:
-            weighed = _seconds(run, run.end_time, run.end_time, self.half_life)
+            weighed = _seconds(run, run.end_time, run.end_time, self.rules)
             amounts = {name: amount * weighed for name, amount in _amounts(run.tres_alloc_str).items()}
             self._add(number, run.end_time, amounts)
 
@@ -98,6 +149,8 @@ class Used:
         """Amounts as of `at`; records come in no order, so either side may have to fade."""
         before, kept = self._sums.get(number, (at, {}))
         latest = max(at, before)
+        since = self.rules.since(latest)
+        kept, amounts = (kept if before >= since else {}), (amounts if at >= since else {})
         old, new = self._left(latest - before), self._left(latest - at)
         total = {name: amount * old for name, amount in kept.items()}
         for name, amount in amounts.items():
@@ -106,6 +159,10 @@ class Used:
 
     def _left(self, seconds: float) -> float:
         return 0.5 ** (seconds / self.half_life) if self.half_life and seconds > 0 else 1.0
+
+    def known(self) -> set[int]:
+        """Numbers of associations that something was used by."""
+        return set(self._sums)
 
     def take_over(self, other: Used) -> None:
         """Another's sums, by user and account."""
@@ -117,7 +174,15 @@ class Used:
         return {
             number: {name: amount * self._left(now - at) for name, amount in amounts.items()}
             for number, (at, amounts) in self._sums.items()
+            if at >= self.rules.since(now)
         }
+
+    def sum_of(self, number: int) -> tuple[float, Amounts] | None:
+        """(as of when, amounts) of an association, as it is kept."""
+        return self._sums.get(number)
+
+    def restore(self, number: int, at: float, amounts: Amounts) -> None:
+        self._sums[number] = (at, amounts)
 
 
 class Shares:
@@ -128,25 +193,29 @@ class Shares:
         self._now = now
         self._factors: dict[int, float] = {}
         self._factors_at = 0
-        self.used = Used({}, 0.0)
+        self.used = Used({}, Rules())
         self.configure(conf)
 
     def configure(self, conf: ClusterConf) -> None:
         """The associations as the cluster file has them now; each keeps the use it had, whatever its number."""
         self._tree = tree(conf)
         self._parents = {entry.number: entry.parent_number for entry in self._tree}
-        numbers = {(entry.user, entry.account): entry.number for entry in self._tree if entry.user}
-        before, self.used = self.used, Used(numbers, half_life_of(conf))
+        # where there are several, what is used in any partition counts for the one that is of no partition
+        by_partition = sorted(self._tree, key=lambda entry: entry.partition, reverse=True)
+        numbers = {(entry.user, entry.account): entry.number for entry in by_partition if entry.user}
+        before, self.used = self.used, Used(numbers, Rules.of(conf))
         self.used.take_over(before)
         self._factors_at = 0
 
-    def ended(self, job: Job) -> None:
-        """A run is over: its use is kept."""
+    def ended(self, job: Job, change: Change | None = None) -> None:
+        """A run is over: its use is kept, in the store too with the change."""
         self.used.add(job)
+        if change is not None and (kept := row(self.used, job.user_name, job.account)) is not None:
+            change.put("things", (KIND, kept["name"]), kept)
 
     def beside(self) -> Used:
         """An empty account of use to fill elsewhere and merge."""
-        return Used(self.used.numbers, self.used.half_life)
+        return Used(self.used.numbers, self.used.rules)
 
     def now(self) -> dict[int, Share]:
         """Every association's share at this moment."""
@@ -157,7 +226,7 @@ class Shares:
             own = self.used.numbers.get((job.user_name, job.account))
             if own is None or not job.start_time:
                 continue
-            weighed = _seconds(job, now, now, self.used.half_life)
+            weighed = _seconds(job, now, now, self.used.rules)
             amounts = used.setdefault(own, {})
             run = promised.setdefault(own, {})
             left_over = _left(job, now)
@@ -195,7 +264,7 @@ def _amounts(text: str) -> dict[str, int]:
     return tres.parse(text)
 
 
-def _seconds(job: Run, end: int, now: int, half_life: float) -> float:
+def _seconds(job: Run, end: int, now: int, rules: Rules) -> float:
     """Weighed seconds of a run up to `end`; time spent suspended is no use, and is spread over the run."""
     whole = end - job.start_time
     if whole <= 0:
@@ -203,7 +272,17 @@ def _seconds(job: Run, end: int, now: int, half_life: float) -> float:
     suspended = job.suspended_for
     if job.suspend_time and job.state == "SUSPENDED":
         suspended += max(0, end - job.suspend_time)
-    return integral(job.start_time, end, now, half_life) * max(whole - suspended, 0) / whole
+    at_work = max(whole - suspended, 0) / whole * rules.factors.get(job.qos, 1.0)
+    weighed = integral(max(job.start_time, rules.since(now)), end, now, rules.half_life)
+    return weighed * at_work * _rounding(whole, rules)
+
+
+def _rounding(seconds: float, rules: Rules) -> float:
+    """Slurm adds use up once a period, and lets all of a period's fade as if it was from its beginning."""
+    if not rules.half_life:
+        return 1.0
+    faded = math.log(2) * min(rules.period, seconds) / rules.half_life
+    return faded / math.expm1(faded) if faded else 1.0
 
 
 def _left(job: Job, now: int) -> int:
@@ -212,19 +291,32 @@ def _left(job: Job, now: int) -> int:
 
 
 def fair_tree(entries: list[Association], used: dict[int, Amounts], promised: dict[int, Amounts]) -> dict[int, Share]:
-    """Fair Tree: siblings are ordered by shares over use, level by level, and users get their rank as their factor."""
-    children: dict[int, list[Association]] = {}
+    """Fair Tree: siblings are ordered by shares over use, level by level, and users get their rank as their factor.
+
+    An account with Fairshare=parent is no level of its own: who is in it competes where it would. A user with
+    Fairshare=parent has no share to compare, and goes before those who have.
+    """
+    known = {entry.number: entry for entry in entries}
+    levels: dict[int, list[Association]] = {}  # who compete with each other, by the account above
+    above: dict[int, int] = {}
     for entry in entries:
-        if entry.number != ROOT_ACCOUNT:
-            children.setdefault(entry.parent_number, []).append(entry)
+        if entry.number == ROOT_ACCOUNT:
+            continue
+        over = known.get(entry.parent_number)
+        while over is not None and over.shares == PARENT_SHARE and over.number != ROOT_ACCOUNT:
+            over = known.get(over.parent_number)
+        above[entry.number] = over.number if over is not None else ROOT_ACCOUNT
+        if entry.user or entry.shares != PARENT_SHARE:
+            levels.setdefault(above[entry.number], []).append(entry)
     cluster = used.get(ROOT_ACCOUNT, {}).get(BILLING, 0.0)
     found: dict[int, Share] = {}
-    for entry in entries:
+    for entry in entries:  # accounts come before what is in them
         usage = used.get(entry.number, {}).get(BILLING, 0.0)
-        siblings = children.get(entry.parent_number, []) if entry.number != ROOT_ACCOUNT else []
-        shares = sum(other.shares for other in siblings)
-        level = used.get(entry.parent_number, {}).get(BILLING, 0.0)
-        norm = entry.shares / shares if shares else 0.0
+        over_number = above.get(entry.number, 0)
+        shares = sum(other.shares for other in levels.get(over_number, ()) if other.shares != PARENT_SHARE)
+        level = used.get(over_number, {}).get(BILLING, 0.0)
+        own = entry.shares != PARENT_SHARE
+        norm = found[over_number].norm if not own else entry.shares / shares if shares and over_number else 0.0
         # the root has nobody to share with
         effective = 1.0 if entry.number == ROOT_ACCOUNT else usage / level if level else 0.0
         found[entry.number] = Share(
@@ -232,13 +324,13 @@ def fair_tree(entries: list[Association], used: dict[int, Amounts], promised: di
             usage=usage,
             usage_norm=usage / cluster if cluster else 0.0,
             effective=effective,
-            level_fs=0.0 if not norm else norm / effective if effective else math.inf,
+            level_fs=math.inf if not own else 0.0 if not norm else norm / effective if effective else math.inf,
             factor=None,
             tres=used.get(entry.number, {}),
             tres_run={name: int(amount) for name, amount in promised.get(entry.number, {}).items()},
         )
     users = sum(1 for entry in entries if entry.user)
-    for number, rank in ranks(children, {number: share.level_fs for number, share in found.items()}).items():
+    for number, rank in ranks(levels, {number: share.level_fs for number, share in found.items()}).items():
         found[number] = found[number]._replace(factor=rank / users)
     return found
 
@@ -303,6 +395,7 @@ class PastRun(msgspec.Struct):
 
     user_name: str
     account: str = ""
+    qos: str = ""
     state: str = ""
     nodes: str = ""
     start_time: int = 0
@@ -323,3 +416,36 @@ def past_use(beside: Used, records: Iterable[bytes], known: frozenset[int], last
         if run.db_index <= last and run.db_index not in known:
             beside.add(run)
     return beside
+
+
+KIND = "use"  # of the store's things; the name is user and account, by tab, and "" says that all use is there
+
+
+def row(used: Used, user: str, account: str) -> dict[str, str] | None:
+    """What the store keeps of an association's use; None when there is none."""
+    number = used.numbers.get((user, account))
+    kept = used.sum_of(number) if number is not None else None
+    if kept is None:
+        return None
+    return {"kind": KIND, "name": f"{user}\t{account}", "data": json.dumps({"at": kept[0], "used": kept[1]})}
+
+
+def restored(used: Used, things: Iterable[tuple[str, str, Any]]) -> bool:
+    """Take what a store kept. Whether it had all there is: an older one has the records alone."""
+    whole = False
+    for kind, name, data in things:
+        if kind != KIND:
+            continue
+        user, tab, account = name.partition("\t")
+        whole = whole or not tab
+        if (number := used.numbers.get((user, account))) is not None and tab:
+            used.restore(number, float(data["at"]), {key: float(value) for key, value in data["used"].items()})
+    return whole
+
+
+def rows(used: Used) -> Iterator[dict[str, str]]:
+    """All of it, with the word that it is."""
+    for user, account in used.numbers:
+        if (kept := row(used, user, account)) is not None:
+            yield kept
+    yield {"kind": KIND, "name": "", "data": "{}"}

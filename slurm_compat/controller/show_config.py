@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from slurm_compat import SLURM_VERSION
+from slurm_compat.core import preemption, privatedata
 from slurm_compat.core.cluster import ClusterConf
 from slurm_compat.core.timefmt import clock, duration, minutes
 
@@ -39,6 +40,11 @@ def _or_null(text: str) -> str:
 
 def _duration(text: str) -> str:
     return duration(minutes(text) * 60)
+
+
+def _preempt_type(text: str) -> str:
+    word = preemption.type_of(text)
+    return "(null)" if word == preemption.NONE else f"preempt/{word}"
 
 
 def _prolog_flags(text: str) -> str:
@@ -91,8 +97,8 @@ ROWS: tuple[tuple[str, Text], ...] = (
     ("AcctGatherNodeFreq", "0 sec"),
     ("AcctGatherProfileType", "(null)"),
     ("AllowSpecResourcesUsage", "no"),
-    ("AuthAltTypes", "(null)"),
-    ("AuthAltParameters", "(null)"),
+    ("AuthAltTypes", lambda conf, live: _or_null(conf.auth_alt_types)),
+    ("AuthAltParameters", lambda conf, live: _or_null(conf.auth_alt_parameters)),
     ("AuthInfo", "(null)"),
     ("AuthType", "auth/unix"),
     ("BatchStartTimeout", "10 sec"),
@@ -170,9 +176,9 @@ ROWS: tuple[tuple[str, Text], ...] = (
     ("MCSPlugin", "(null)"),
     ("MCSParameters", "(null)"),
     ("MessageTimeout", "10 sec"),
-    ("MetricsAuthUsers", "(null)"),
+    ("MetricsAuthUsers", lambda conf, live: _or_null(conf.metrics_auth_users)),
     ("MetricsParameters", "(null)"),
-    ("MetricsType", "(null)"),
+    ("MetricsType", lambda conf, live: "metrics/openmetrics" if conf.metrics_address else "(null)"),
     ("MinJobAge", lambda conf, live: f"{conf.min_job_age} sec"),
     ("MpiDefault", lambda conf, live: _or_null(conf.mpi_default.replace("none", ""))),
     ("MpiParams", "(null)"),
@@ -183,22 +189,22 @@ ROWS: tuple[tuple[str, Text], ...] = (
     ("OverTimeLimit", lambda conf, live: f"{conf.over_time_limit} min"),
     ("PluginDir", "(null)"),
     ("PlugStackConfig", "(null)"),
-    ("PreemptMode", "OFF"),
+    ("PreemptMode", lambda conf, live: conf.preempt_mode.upper()),
     ("PreemptParameters", "(null)"),
-    ("PreemptType", "(null)"),
-    ("PreemptExemptTime", "00:00:00"),
+    ("PreemptType", lambda conf, live: _preempt_type(conf.preempt_type)),
+    ("PreemptExemptTime", lambda conf, live: duration(preemption.seconds(conf.preempt_exempt_time))),
     ("PrEpParameters", "(null)"),
     ("PrEpPlugins", "prep/script"),
     ("PriorityParameters", "(null)"),
     ("PrioritySiteFactorParameters", "(null)"),
     ("PrioritySiteFactorPlugin", "(null)"),
     ("PriorityDecayHalfLife", lambda conf, live: _duration(conf.priority_decay_half_life)),
-    ("PriorityCalcPeriod", "00:01:00"),
+    ("PriorityCalcPeriod", lambda conf, live: _duration(str(conf.priority_calc_period))),
     ("PriorityFavorSmall", "no"),
     ("PriorityFlags", ""),
     ("PriorityMaxAge", lambda conf, live: _duration(conf.priority_max_age)),
     ("PriorityType", "priority/multifactor"),
-    ("PriorityUsageResetPeriod", "NONE"),
+    ("PriorityUsageResetPeriod", lambda conf, live: conf.priority_usage_reset_period),
     ("PriorityWeightAge", lambda conf, live: conf.priority_weight_age),
     ("PriorityWeightAssoc", "0"),
     ("PriorityWeightFairShare", lambda conf, live: conf.priority_weight_fairshare),
@@ -206,7 +212,7 @@ ROWS: tuple[tuple[str, Text], ...] = (
     ("PriorityWeightPartition", lambda conf, live: conf.priority_weight_partition),
     ("PriorityWeightQOS", lambda conf, live: conf.priority_weight_qos),
     ("PriorityWeightTRES", "(null)"),
-    ("PrivateData", "none"),
+    ("PrivateData", lambda conf, live: ",".join(sorted(privatedata.words(conf.private_data))) or "none"),
     ("ProctrackType", "proctrack/linuxproc"),
     ("PrologEpilogTimeout", "65534"),
     ("PrologFlags", lambda conf, live: _prolog_flags(conf.prolog_flags)),
@@ -228,7 +234,7 @@ ROWS: tuple[tuple[str, Text], ...] = (
     ("SchedulerParameters", lambda conf, live: _or_null(conf.scheduler_parameters)),
     ("SchedulerTimeSlice", "30 sec"),
     ("SchedulerType", "sched/backfill"),
-    ("ScronParameters", "(null)"),
+    ("ScronParameters", lambda conf, live: _or_null(conf.scron_parameters)),
     ("SelectType", "select/cons_tres"),
     ("SelectTypeParameters", lambda conf, live: conf.select_type_parameters),
     ("SlurmUser", lambda conf, live: live.slurm_user),
@@ -272,7 +278,7 @@ ROWS: tuple[tuple[str, Text], ...] = (
     ("SwitchParameters", "(null)"),
     ("SwitchType", "(null)"),
     ("TaskEpilog", "(null)"),
-    ("TaskPlugin", "(null)"),
+    ("TaskPlugin", lambda conf, live: "(null)" if conf.task_plugin == "task/none" else conf.task_plugin),
     ("TaskPluginParam", "(null)"),
     ("TaskProlog", "(null)"),
     ("TCPTimeout", "2 sec"),

@@ -102,5 +102,15 @@ class Staging:
             yield from some
 
     @property
+    def has_inside(self) -> bool:
+        return any(self._inside.values())
+
+    def by_queue(self) -> Iterator[tuple[str, list[int]]]:
+        """Queue, ids of its jobs that wait inside Armada."""
+        for queue, some in self._inside.items():
+            if some:
+                yield queue, list(some)
+
+    @property
     def waiting(self) -> int:
         return len(self._offered)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from slurm_compat.core.calls import Args, Jobs
+from slurm_compat.core.calls import Args, ChangeBook, Jobs, UpdateJob, UpdatePartition, UpdateReservation
 
 LATENCY_CALLS = 1000  # readings of the clock that are timed once
 # states whose jobs sdiag counts, by its words
@@ -21,6 +21,10 @@ ENDED = {
     "canceled": ("CANCELLED",),
     "failed": ("FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE", "BOOT_FAIL", "PREEMPTED"),
 }
+
+BOOK_FORMS = frozenset(
+    f"{verb} {entity}" for verb in ("add", "modify", "delete") for entity in ("account", "user", "qos", "coordinator")
+)
 
 
 class Rounds(msgspec.Struct):
@@ -115,6 +119,15 @@ def form_of(args: Args) -> str:
             return "one"
         if len(args.user_ids) == 1 and not args.job_ids:
             return "users"
+    elif isinstance(args, ChangeBook):
+        form = f"{args.verb} {args.entity}"
+        return form if form in BOOK_FORMS else ""
+    elif isinstance(args, UpdateReservation):
+        return args.action if args.action in ("create", "delete") else ""
+    elif isinstance(args, UpdateJob):
+        return "top" if "top" in args.changes else ""
+    elif isinstance(args, UpdatePartition):
+        return next((word for word in ("create", "delete") if args.changes.get(word)), "")
     return ""
 
 

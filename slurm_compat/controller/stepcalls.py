@@ -6,18 +6,19 @@ import base64
 import signal
 from collections import deque
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
-from slurm_compat.controller import het, stepkeeping
-from slurm_compat.controller.authorization import require_owner
+from slurm_compat.controller import het, hetstep, stepkeeping
+from slurm_compat.controller.authorization import require_self
 from slurm_compat.controller.jobs import Job, Step
 from slurm_compat.controller.nodes import gres_of_text
 from slurm_compat.controller.server import Session
 from slurm_compat.controller.steps import Busy, Granted, plan
 from slurm_compat.controller.views import job_fields
 from slurm_compat.core import errors, tres
-from slurm_compat.core.calls import StepComplete, StepCreate
+from slurm_compat.core.calls import StepComplete, StepComponent, StepCreate
 from slurm_compat.core.errors import SlurmError
 from slurm_compat.core.hostlist import compress
 from slurm_compat.core.model import UNLIMITED
@@ -26,7 +27,10 @@ from slurm_compat.store.changes import Change
 from slurm_compat.translators import gres
 
 if TYPE_CHECKING:
+    from slurm_compat.controller.agents import Run
     from slurm_compat.controller.controller import Controller
+
+Part = tuple[Job, StepCreate | StepComponent]
 
 
 class Steps:
@@ -35,26 +39,47 @@ class Steps:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._waiting: dict[int, deque[tuple[Session, StepCreate]]] = {}
+        self._parts: WeakKeyDictionary[Session, int] = WeakKeyDictionary()  # of a step, those that have not ended
 
     def create(self, session: Session, args: StepCreate) -> None:
         """A stream: granted at once, or waiting and granted later."""
-        job = self._job(session, args.job_id)
+        parts = self._parts_of(session, args)
         try:
-            self._grant(job, session, args)
+            self._grant(parts, session)
         except Busy as busy:
-            if args.request.immediate is not None:
+            if any(part.request.immediate is not None for _, part in parts):
                 raise
             session.send({"event": "waiting", "error": [busy.number, busy.text]})
-            entry = (session, args)
-            self._waiting.setdefault(job.job_id, deque()).append(entry)
-            session.on_close = lambda: self._give_up(job.job_id, entry)
+            self._wait(parts[0][0], session, args)
+
+    def _parts_of(self, session: Session, args: StepCreate) -> list[Part]:
+        """Each component's job, which must be one's own and of one heterogeneous job, and what is asked of it."""
+        parts: list[Part] = [(self._job(session, args.job_id), args)]
+        parts += [(self._job(session, part.job_id), part) for part in args.components]
+        if len(parts) > 1:
+            leader = parts[0][0].het_job_id
+            ids = {job.job_id for job, _ in parts}
+            if not leader or len(ids) < len(parts) or any(job.het_job_id != leader for job, _ in parts):
+                raise SlurmError(errors.INVALID_JOB_ID)
+        return parts
+
+    def _wait(self, job: Job, session: Session, args: StepCreate) -> None:
+        entry = (session, args)
+        queue = self._waiting.setdefault(_counted_with(job), deque())
+        queue.append(entry)
+
+        def give_up() -> None:
+            if entry in queue:
+                queue.remove(entry)
+
+        session.on_close = give_up
 
     def _job(self, session: Session, job_id: int) -> Job:
         job = self._controller.table.jobs.get(job_id)
         if job is None:
             raise SlurmError(errors.INVALID_JOB_ID)
         assert session.caller is not None
-        require_owner(session.caller, job.user_id)
+        require_self(session.caller, job)
         if job.state == PENDING:
             raise SlurmError(errors.JOB_PENDING)
         if job.is_final or COMPLETING in job.flags:
@@ -63,80 +88,83 @@ class Steps:
             raise SlurmError(errors.JOB_SUSPENDED)
         return job
 
-    def _give_up(self, job_id: int, entry: tuple[Session, StepCreate]) -> None:
-        queue = self._waiting.get(job_id)
-        if queue is not None and entry in queue:
-            queue.remove(entry)
-
     def freed(self, job_id: int) -> None:
         """A step of the job ended: those that wait are tried again, in their order."""
-        queue = self._waiting.pop(job_id, None)
+        job = self._controller.table.jobs.get(job_id)
+        queue = self._waiting.pop(_counted_with(job) if job else job_id, None)
         while queue:
             session, args = queue.popleft()
             if session.closed:
                 continue
             session.on_close = None
             try:
-                self._grant(self._job(session, job_id), session, args)
-            except Busy:
-                entry = (session, args)
-                self._waiting.setdefault(job_id, deque()).append(entry)
-                session.on_close = lambda entry=entry: self._give_up(job_id, entry)
+                parts = self._parts_of(session, args)
+                try:
+                    self._grant(parts, session)
+                except Busy:
+                    self._wait(parts[0][0], session, args)
             except SlurmError as problem:
                 session.send_error(problem)
 
-    def _grant(self, job: Job, session: Session, args: StepCreate) -> None:
+    def _grant(self, parts: list[Part], session: Session) -> None:
+        """Lay out, number and record the step, all of its components or none, and tell their agents."""
         controller = self._controller
-        request = args.request
-        run = controller.agents.runs.get(job.job_id)
-        if run is None or len(run.links) < len(job.shape.members):
-            raise Busy  # after a restart its agents still dial; each that comes has those that wait tried again
-        running = [step for step in controller.table.steps_of(job) if not step.end_time]
-        granted = plan(job, running, request)
-        counter = het.components(controller.table, job)[0]  # a heterogeneous job's steps are counted together
-        step_id = "interactive" if request.interactive else str(counter.next_step)
+        planned: list[tuple[Job, StepCreate | StepComponent, Run, Granted]] = []
+        for job, part in parts:
+            run = controller.agents.runs.get(job.job_id)
+            if run is None or len(run.links) < len(job.shape.members):
+                raise Busy  # after a restart its agents still dial; each that comes has those that wait tried again
+            running = [step for step in controller.table.steps_of(job) if not step.end_time]
+            planned.append((job, part, run, plan(job, running, part.request)))
         change = Change()
-        if not request.interactive:
-            counter.next_step += 1
-            if counter is not job:
-                controller.put(change, counter)
-        step = _record(controller, job, step_id, granted, args)
-        controller.table.put_step(change, step)
-        controller.put(change, job)
-        run.step_sessions[step_id] = session
-        session.on_close = lambda: self._dropped(job.job_id, job.db_index, step_id)
-        job_now = job_fields(controller, job)
-        granted_event = {
-            "event": "granted",
-            "step_id": step_id,
-            "layout": granted.layout,
-            "kill_wait": controller.conf.kill_wait,
-            "resources": granted.resources,
-            "tasks": granted.tasks,
-            "cpus": granted.cpus,
-            "distribution": granted.distribution,
-            "environment": {},
-            "job": job_now,
-        }
-        launch = {
-            "msg": "launch_step",
-            "step_id": step_id,
-            "request": _as_json(request) | {"mpi": request.mpi or controller.conf.mpi_default},
-            "layout": granted.layout,
-            "resources": granted.resources,
-            "addresses": args.addresses,
-            "secret": args.secret,
-            "launch_address": _host_of(args.addresses),
-            "job": {},
-        }
-        nodes = [entry[0] for entry in granted.layout]
+        step_id = self._number(parts, change)
+        whole = hetstep.offsets([(granted.layout, job.het_offset) for job, _, _, granted in planned])
+        events, launches, steps = [], [], []
+        for (job, part, run, granted), het_part in zip(planned, whole, strict=True):
+            step = _record(controller, job, step_id, granted, part)
+            controller.table.put_step(change, step)
+            controller.put(change, job)
+            run.step_sessions[step_id] = session
+            controller.relays.listen(session, part.addresses)
+            steps.append(step)
+            events.append(_granted_event(controller, job, step_id, granted))
+            launches.append((job.job_id, _launch(controller, step_id, granted, part) | het_part))
+        if len(events) > 1:
+            events[0]["components"] = events[1:]
+            self._parts[session] = len(events)
+
+        def dropped() -> None:
+            for step in steps:
+                self._dropped(step.job_id, step.db_index, step_id)
+
+        session.on_close = dropped
 
         def go() -> None:
-            session.send(granted_event)
-            controller.agents.tell(job.job_id, launch, nodes)
+            session.send(events[0])
+            for job_id, launch in launches:
+                controller.agents.tell(job_id, launch, [entry[0] for entry in launch["layout"]])
 
-        self.keep_limit(step)
+        for step in steps:
+            self.keep_limit(step)
         controller.commit(change, go)
+
+    def _number(self, parts: list[Part], change: Change) -> str:
+        """The step's id. A heterogeneous job's steps are counted together."""
+        job, part = parts[0]
+        if part.request.interactive:
+            return "interactive"
+        counter = het.components(self._controller.table, job)[0]
+        number = counter.next_step
+        counter.next_step += 1
+        if counter is not job:
+            self._controller.put(change, counter)
+        return str(number)
+
+    def part_over(self, session: Session) -> bool:
+        """One component's part of the session's step has ended; whether it was the last."""
+        left = self._parts.get(session, 1) - 1
+        self._parts[session] = left
+        return left <= 0
 
     def keep_limit(self, step: Step) -> None:
         """A step's own time limit is kept here, as slurmctld does."""
@@ -179,7 +207,7 @@ class Steps:
         if job is None:
             raise SlurmError(errors.INVALID_JOB_ID)
         assert session.caller is not None
-        require_owner(session.caller, job.user_id)
+        require_self(session.caller, job)
         step = controller.table.steps.get(job.db_index, {}).get(args.step_id)
         if step is None:
             raise SlurmError(errors.INVALID_JOB_ID)
@@ -197,7 +225,42 @@ class Steps:
         return {}
 
 
-def _record(controller: Controller, job: Job, step_id: str, granted: Granted, args: StepCreate) -> Step:
+def _counted_with(job: Job) -> int:
+    """Whose steps' ends may make room for a step of this job."""
+    return job.het_job_id or job.job_id
+
+
+def _granted_event(controller: Controller, job: Job, step_id: str, granted: Granted) -> dict[str, Any]:
+    return {
+        "event": "granted",
+        "step_id": step_id,
+        "layout": granted.layout,
+        "kill_wait": controller.conf.kill_wait,
+        "resources": granted.resources,
+        "tasks": granted.tasks,
+        "cpus": granted.cpus,
+        "distribution": granted.distribution,
+        "environment": {},
+        "job": job_fields(controller, job),
+    }
+
+
+def _launch(controller: Controller, step_id: str, granted: Granted, part: StepCreate | StepComponent) -> dict[str, Any]:
+    """What the agents are told."""
+    return {
+        "msg": "launch_step",
+        "step_id": step_id,
+        "request": _as_json(part.request) | {"mpi": part.request.mpi or controller.conf.mpi_default},
+        "layout": granted.layout,
+        "resources": granted.resources,
+        "addresses": part.addresses,
+        "secret": part.secret,
+        "launch_address": _host_of(part.addresses),
+        "job": {},
+    }
+
+
+def _record(controller: Controller, job: Job, step_id: str, granted: Granted, args: StepCreate | StepComponent) -> Step:
     request = args.request
     names = [entry[0] for entry in granted.layout]
     amounts = {"cpu": granted.cpus, "mem": granted.memory_mib, "node": len(names)}

@@ -11,7 +11,6 @@ from slurm_compat.controller.machine import OOM_STATUS
 from slurm_compat.controller.steps import fold
 from slurm_compat.core import states
 from slurm_compat.core.states import CANCELLED, COMPLETED, FAILED, OUT_OF_MEMORY, RUNNING, TIMEOUT
-from slurm_compat.core.tres import show
 from slurm_compat.store.changes import Change
 
 if TYPE_CHECKING:
@@ -26,7 +25,8 @@ def begin(controller: Controller, job: Job, change: Change) -> None:
         controller.table.put_step(change, _own_step(job, "extern", len(job.resources), job.cpus, job.tres_alloc_str))
     if job.has_script and job.resources:
         first = job.resources[0]
-        tres = show({"cpu": first[1], "mem": first[3], "node": 1})
+        parts = controller.cluster.tres_of([first]).split(",")
+        tres = ",".join(part for part in parts if not part.startswith("billing="))
         controller.table.put_step(change, _own_step(job, "batch", 1, first[1], tres))
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
-from slurm_compat.controller import bounds, fits, licenses, limits
+from slurm_compat.controller import fits, licenses, limits, reserved
 from slurm_compat.controller.caller import Caller as Caller
 from slurm_compat.controller.caller import Usage as Usage
+from slurm_compat.controller.limitrules import Owner
 from slurm_compat.controller.nodes import Cluster, looked_at
 from slurm_compat.controller.partitions import Partition
 from slurm_compat.core import errors, hostlist, taskids, tres
@@ -21,7 +22,6 @@ from slurm_compat.translators.shapes import Shape
 
 INVALID_BATCH_FEATURES = 2114
 NO_PREEMPTION = 2179
-RESERVATION_ACCESS = 2052
 NICE_BOUND = 0x7FFFFFFF - 2
 
 
@@ -47,11 +47,18 @@ class Accepted(msgspec.Struct, kw_only=True):
 
 
 def check(
-    request: JobRequest, caller: Caller, cluster: Cluster, now: int, usage: Usage | None = None, will_run: bool = False
+    request: JobRequest,
+    caller: Caller,
+    cluster: Cluster,
+    now: int,
+    usage: Usage | None = None,
+    will_run: bool = False,
+    new: bool = True,
 ) -> Accepted:
     """Raises SlurmError: number, text and notes as sbatch shows them.
 
     `will_run`: the question is when the job would start (--test-only), so limits it could only wait for refuse it.
+    `new`: it is one more job, and not one there is that changes.
     """
     refuse_uncarried(request)
     array = _array(request, cluster)
@@ -61,30 +68,33 @@ def check(
     if request.reboot and not caller.admin:
         raise SlurmError(errors.ACCESS_DENIED, notes=["rebooting of nodes is only allowed for admins"])
     partition = partition_names(request.partition, caller, cluster)
+    check_access(request, partition, cluster)
     first = cluster.partitions[partition.split(",")[0]]
-    link = limits.association(cluster.conf, caller.user_name, request.account)
+    link = limits.association(cluster.conf, caller.user_name, request.account, first.name)
     qos = limits.qos_of(cluster.conf, link, request.qos)
     licenses.asked(request.licenses, cluster.licenses)
     check_features(request, cluster)
     check_node_names(request, cluster)
-    check_reservation(request, caller, link.account, cluster)
+    who = reserved.who_of(cluster, caller.user_name, link.account, qos, partition)
+    reserved.check_access(cluster, request.reservation, who, caller.uid == 0)
     dependency = dependencies.parse(request.dependency)
     if usage is not None:
         dependency = dependencies.known_only(dependency, usage.known)
     time_limit, time_minimum = time_limits(request, first, now)
-    scope = bounds.Scope(cluster.conf, caller.user_name, bounds.Owner(caller.uid, link.account, qos))
-    if request.time_limit is None and limits.enforced(cluster.conf, "limits"):
-        time_limit = min(time_limit, bounds.longest(scope))
+    limiter = cluster.limiter
+    owner = Owner(caller.uid, caller.user_name, link.account, qos, cluster.qos_of(partition), first.name)
+    if "requiresreservation" in limiter.flags(qos, partition) and not request.reservation:
+        raise SlurmError(errors.INVALID_QOS)
     hold = request.hold or request.priority == 0
     shape = cluster.lay_out(request, partition)
-    submitted = usage.submitted(caller.uid, qos) if usage is not None else 0
     wanted = tres.parse(shape.tres_req_str)
     jobs = taskids.count(array.ranges) if array.ranges else 1
-    limits.deny(cluster.conf, qos, wanted, submitted, jobs)
-    if usage is not None:
-        bounds.deny(cluster.conf, scope, usage.booked(), jobs)
+    if request.time_limit is None:
+        time_limit = min(time_limit, limiter.longest(owner, wanted))
+    limiter.deny(owner, limiter.wanted(owner, wanted, shape, time_limit), jobs if new else 0)
     if not hold or will_run:
-        fits.check(request, partition, time_limit, shape, cluster, will_run)
+        fits.check(request, partition, time_limit, shape, cluster, will_run, qos)
+        check_nodes_reserved(reserved.Asking(request, time_limit, shape), partition, cluster, now, will_run)
         shape = looked_at(shape)
     return Accepted(
         partition=partition,
@@ -146,6 +156,7 @@ def partition_names(asked: str, caller: Caller, cluster: Cluster) -> str:
     if unknown:
         notes = [f"invalid partition specified: {name}" for name in unknown[:1]]
         raise SlurmError(errors.INVALID_PARTITION_NAME, notes=notes)
+    names = [_instead(name, cluster) for name in names]
     for name in names:
         part = cluster.partitions[name]
         if part.root_only and caller.uid != 0:
@@ -155,6 +166,28 @@ def partition_names(asked: str, caller: Caller, cluster: Cluster) -> str:
         if part.state in ("DRAIN", "INACTIVE"):
             raise SlurmError(errors.PARTITION_NOT_AVAIL)
     return ",".join(dict.fromkeys(names))
+
+
+def _instead(name: str, cluster: Cluster) -> str:
+    """The partition that takes jobs in this one's place while it takes none: its Alternate, or that one's."""
+    for _ in range(len(cluster.partitions)):
+        part = cluster.partitions[name]
+        if part.state not in ("DRAIN", "INACTIVE") or part.alternate not in cluster.partitions:
+            break
+        name = part.alternate
+    return name
+
+
+def check_access(request: JobRequest, partition: str, cluster: Cluster) -> None:
+    """What a partition asks of a job beyond its user: a reservation, and to be submitted from certain nodes."""
+    for name in partition.split(","):
+        part = cluster.partitions[name]
+        if part.require_reservation and not request.reservation:
+            raise SlurmError(errors.ACCESS_DENIED)
+        from_where = request.allocating_node.split(".")[0]
+        anywhere = part.allow_alloc_nodes.upper() == "ALL" or not from_where
+        if not anywhere and from_where not in hostlist.expand(part.allow_alloc_nodes):
+            raise SlurmError(errors.ACCESS_DENIED)
 
 
 def check_features(request: JobRequest, cluster: Cluster) -> None:
@@ -189,13 +222,20 @@ def check_node_names(request: JobRequest, cluster: Cluster) -> None:
         raise SlurmError(errors.INVALID_NODE_NAME)
 
 
-def check_reservation(request: JobRequest, caller: Caller, account: str, cluster: Cluster) -> None:
-    for name in filter(None, request.reservation.split(",")):
-        reservation = cluster.reservations.get(name)
-        if reservation is None:
-            raise SlurmError(errors.RESERVATION_INVALID)
-        if not reservation.allows(caller.user_name, account):
-            raise SlurmError(RESERVATION_ACCESS)
+def check_nodes_reserved(asking: reserved.Asking, partition: str, cluster: Cluster, now: int, will_run: bool) -> None:
+    """Nodes that could take the job are its reservation's; and no others' now, when the question is when it starts."""
+    if not cluster.reservations or not asking.shape.members:
+        return
+    own = reserved.usable(cluster, asking, now)
+    if not will_run and (not own or any(not one.whole for one in own)):
+        return
+    if will_run and not own and asking.request.reservation:
+        return  # it starts with its reservation
+    kept = reserved.barred(cluster, asking, now)
+    if kept and not cluster.lay_out(reserved.without(asking.request, kept), partition).members:
+        inside = set(hostlist.expand(asking.request.required_nodes)) & kept
+        notes = ["Problem using reservation"] if own and inside else []
+        raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE, notes=notes)
 
 
 def time_limits(request: JobRequest, part: Partition, now: int) -> tuple[int, int | None]:

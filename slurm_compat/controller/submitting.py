@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from slurm_compat.controller import het, pending, placing
+from slurm_compat.controller import het, pending, placing, reserved
 from slurm_compat.controller.jobs import NO_HOLD, USER_HOLD, Job
 from slurm_compat.controller.server import Session
 from slurm_compat.controller.submission import Accepted, Caller, check
@@ -191,6 +191,7 @@ async def enter(
         controller.handover.entered(job, change)
     controller.arriving += len(jobs)
     for one in jobs:
+        controller.limiter.tally.place(one)
         change.put("jobs", one.db_index, job_row(one))
         change.event(one.db_index, one.submit_time, "submitted")
     # the job must be there when the outbox looks for it
@@ -198,6 +199,8 @@ async def enter(
     try:
         await controller.commit(change)
     except StoreFull:
+        for one in jobs:
+            controller.limiter.tally.forget(one.job_id)
         if queue:
             controller.staging.left(job.job_id, queue)
         raise SlurmError(WRITE_FAILED) from None
@@ -232,11 +235,13 @@ def _straight(controller: Controller, job: Job) -> str:
     now = controller.now()
     if job.hold or job.array_job_id or job.het_job_id or job.dependency or job.begin_time > now:
         return ""
+    if reserved.magnets(controller.cluster):
+        return ""  # it may be attracted
     job.priority = controller.priority(job)
     queue = controller.queue_of(job)
     if not controller.staging.goes_first(job, queue) or pending.blocked(job, controller.cluster, now) is not None:
         return ""
-    if not placing.lay_out(controller, job):
+    if controller.preempting.holds_back(job) or not placing.lay_out(controller, job):
         return ""
     job.eligible_time = job.accrue_time = now
     return queue

@@ -5,14 +5,15 @@ Every change of a job goes through `put`, so that memory and store say the same.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from slurm_compat.controller.jobs import Job, Step
 from slurm_compat.core import taskids
 from slurm_compat.store.changes import Change, Row
+
+NO_TASK = 1 << 32  # behind all tasks of an array
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_job = msgspec.msgpack.Decoder(Job).decode
@@ -29,6 +30,14 @@ def job_row(job: Job, live: bool = True) -> Row:
         "end_time": job.end_time,
         "live": live,
         "data": _encode(job),
+        "start_time": job.start_time,
+        "task": job.array_task_id if job.array_task_id is not None else NO_TASK,
+        "state": job.state,
+        "account": job.account,
+        "name": job.name,
+        "partition": job.partition,
+        "qos": job.qos,
+        "wckey": job.request.wckey,
     }
 
 
@@ -52,12 +61,10 @@ class Table:
         self.folded: dict[int, set[int]] = {}  # array job id: tasks that have left but are shown in the record
         self.active: dict[int, set[int]] = {}  # array job id: job ids of its tasks that are handed to Armada or run
         self.names: dict[tuple[int, str], dict[int, None]] = {}  # (user, name): ids of live jobs, the earliest first
-        self.submitted: Counter[tuple[int, str]] = Counter()  # (user, QOS): jobs that have not ended, tasks counted
         self._named: dict[int, tuple[int, str]] = {}  # job id: its key of `names`
-        self.booked: Counter[tuple[int, str, str]] = Counter()  # the same by (user, account, QOS)
-        self._weights: dict[int, tuple[tuple[int, str, str], int]] = {}  # job id: its part of both
         self.pending: set[int] = set()
         self.running: set[int] = set()
+        self.placed: Callable[[Job], None] = lambda job: None  # told of each job as it is now; the controller sets it
 
     def put(self, change: Change, job: Job, event: str = "", at: int = 0, data: str = "") -> None:
         """The job is now this, here and in the store; with `event`, that happened to it at `at`."""
@@ -82,7 +89,7 @@ class Table:
         if job.array_job_id:
             self._place_task(job)
         self._name(job)
-        self._weigh(job)
+        self.placed(job)
 
     def _name(self, job: Job) -> None:
         key = None if job.is_final else (job.user_id, job.name)
@@ -111,25 +118,6 @@ class Table:
             active.add(job.job_id)
         else:
             active.discard(job.job_id)
-
-    def _weigh(self, job: Job) -> None:
-        weight = 0 if job.is_final else taskids.count(job.array_ranges) if job.array_ranges else 1
-        owner = (job.user_id, job.account, job.qos)
-        before = self._weights.get(job.job_id)
-        if before == (owner, weight):
-            return
-        if before is not None:
-            self._count(before[0], -before[1])
-        self._count(owner, weight)
-        if weight:
-            self._weights[job.job_id] = (owner, weight)
-        elif before is not None:
-            del self._weights[job.job_id]
-
-    def _count(self, owner: tuple[int, str, str], by: int) -> None:
-        user_id, _, qos = owner
-        self.submitted[user_id, qos] += by
-        self.booked[owner] += by
 
     def put_step(self, change: Change, step: Step) -> None:
         change.put("steps", (step.db_index, step.step_id), step_row(step))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from slurm_compat.controller import changing, dependencies, launching
+from slurm_compat.controller import changing, crontabs, dependencies, launching, reserved
 from slurm_compat.controller.authorization import require_owner
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.nodes import looked_at
@@ -40,6 +40,7 @@ def update(
             raise SlurmError(errors.NOT_SUPPORTED, notes=["Update of ArrayTaskThrottle is only allowed on ArrayJobId"])
         one(controller, caller, job, changes, change)
 
+    change.then.append(controller.reordering.soon)
     if "top" in changes:
         return top(controller, caller, targets, change)
     whole = {int(target) for target in targets if target.isdigit()}
@@ -61,7 +62,7 @@ def _step(controller: Controller, caller: Caller, target: str, changes: dict[str
     if set(changes) != {"time_limit"}:
         raise SlurmError(errors.NOT_SUPPORTED)
     for job in found.jobs:
-        require_owner(caller, job.user_id, errors.USER_ID_MISSING)
+        require_owner(caller, job, errors.USER_ID_MISSING)
         step = controller.table.steps.get(job.db_index, {}).get(found.step)
         if step is None or step.end_time:
             raise SlurmError(errors.INVALID_JOB_ID)
@@ -86,6 +87,7 @@ def one(controller: Controller, caller: Caller, job: Job, changes: dict[str, Any
     """Apply what may be applied. What the request says goes first: a new partition's limit is the one that counts."""
     if job.is_final:
         raise SlurmError(errors.JOB_FINISHED)
+    crontabs.refuse(job)
     job = copy.copy(job)
     problem: SlurmError | None = None
     request_changes: dict[str, Any] = {}
@@ -95,7 +97,9 @@ def one(controller: Controller, caller: Caller, job: Job, changes: dict[str, Any
             setter = SETTERS.get(name)
             if setter is not None:
                 setters.append((setter, value))
-            elif name in _REQUEST_TYPES:
+            elif name in _REQUEST_TYPES and name not in _SAID_ONCE:
+                if name == "reservation":
+                    _reservation_there(controller, job, value)
                 _allowed(caller, job, name)
                 request_changes[name] = _typed(name, value)
             else:
@@ -131,6 +135,13 @@ def _in_fields(changes: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _reservation_there(controller: Controller, job: Job, value: Any) -> None:
+    """Whether there is such a reservation, and for this job, is told before whether it can be changed."""
+    cluster = controller.cluster
+    who = reserved.who_of(cluster, job.user_name, job.account, job.qos, job.partition)
+    reserved.check_access(cluster, str(value), who, job.user_id == 0)
+
+
 def _allowed(caller: Caller, job: Job, name: str) -> None:
     if name in _OPERATORS_ONLY and not caller.operator:
         raise SlurmError(errors.ACCESS_DENIED)
@@ -154,7 +165,9 @@ def _with_request(controller: Controller, caller: Caller, job: Job, changes: dic
         return job
     owner = controller.roles.caller(controller.people.person(job.user_id, job.group_id))
     owner = owner._replace(operator=owner.operator or caller.operator, admin=owner.admin or caller.admin)
-    accepted = check(_as_is(request, job, changes), owner, controller.cluster, controller.now(), controller.usage)
+    accepted = check(
+        _as_is(request, job, changes), owner, controller.cluster, controller.now(), controller.usage, new=False
+    )
     job = copy.copy(controller.handover.take_back(job, change, "updated"))
     job.request = request
     job.shape = accepted.shape if job.hold else looked_at(accepted.shape)
@@ -172,6 +185,8 @@ def _with_request(controller: Controller, caller: Caller, job: Job, changes: dic
         job.eligible_time = accepted.begin_time
     if "nice" in changes:
         job.nice = accepted.nice
+    if "reservation" in changes:
+        job.reason, job.description = "None", ""
     _plain(job, request, changes)
     if not job.hold:
         job.priority = controller.priority(job)
@@ -227,6 +242,13 @@ _SHAPING = frozenset(
 _WHILE_RUNNING = frozenset(
     {"comment", "admin_comment", "extra", "name", "requeue", "mail_type", "mail_user", "wckey", "nice", "deadline"}
 )
+# what only a submission says: whose job it is, and what the script is started with
+_SAID_ONCE = frozenset(
+    {
+        "user_id", "group_id", "het_components", "array", "batch", "argv", "submit_line", "container", "container_id",
+        "export", "get_user_env", "umask", "rlimits", "spank_environment", "allocating_node", "allocating_sid",
+    }
+)  # fmt: skip
 _OPERATORS_ONLY = frozenset({"admin_comment", "deadline", "oversubscribe", "contiguous", "exclusive", "priority"})
 
 

@@ -15,7 +15,7 @@ from slurm_compat.controller import dependencies, sluid
 from slurm_compat.controller.jobs import Job, Step
 from slurm_compat.core import jobid, patterns
 from slurm_compat.core.cpulist import cpu_text
-from slurm_compat.core.model import JOB_FIELDS, STEP_FIELDS, UNLIMITED
+from slurm_compat.core.model import JOB_FIELDS, STEP_FIELDS, UNLIMITED, JobRequest
 from slurm_compat.core.states import PENDING, SUSPENDED
 
 if TYPE_CHECKING:
@@ -90,6 +90,19 @@ def shared(job: Job) -> str:
     return "YES" if job.request.oversubscribe else "NO"
 
 
+def given(request: JobRequest) -> list[str]:
+    """What the request named itself, where the cluster would have put in a default."""
+    values = (
+        ("account", request.account),
+        ("partition", request.partition),
+        ("qos", request.qos),
+        ("wckey", request.wckey),
+        ("memory", request.memory_per_node is not None or request.memory_per_cpu is not None),
+        ("nodes", request.minimum_nodes is not None),
+    )
+    return [name for name, value in values if value]
+
+
 EXCLUSIVE = {"": "NO", "exclusive": "NODE", "user": "USER", "mcs": "MCS", "topo": "TOPO"}
 
 
@@ -142,7 +155,7 @@ JOB: dict[str, str] = {
     "suspend_time": "j.suspend_time",
     "pre_sus_time": "j.pre_sus_time",
     "preempt_time": "j.preempt_time",
-    "preemptable_time": "0",
+    "preemptable_time": "c.preempting.shown_exempt_until(j)",
     "resize_time": "j.resize_time",
     "last_sched_evaluation": "j.last_sched_evaluation",
     "scheduler": "j.scheduler",
@@ -228,7 +241,9 @@ JOB: dict[str, str] = {
     "kill_warning_signal": "r.kill_warning_signal",
     "kill_warning_delay": "r.kill_warning_delay",
     "kill_warning_flags": "r.kill_warning_flags",
-    "cron": "False",
+    "given": "given(r)",
+    "cron": "j.cron",
+    "crontab_spec": "j.crontab_spec",
 }
 
 
@@ -280,6 +295,7 @@ STEP: dict[str, str] = {
     "standard_error": "p.standard_error",
     "usage": "p.usage",
     "pids": "p.pids",
+    "sluid": "sluid.text(j.db_index)",
 }
 
 _NAMES: dict[str, Any] = {
@@ -288,6 +304,7 @@ _NAMES: dict[str, Any] = {
     "cpu_text": cpu_text,
     "dependency_text": dependency_text,
     "EXCLUSIVE": EXCLUSIVE,
+    "given": given,
     "output_path": output_path,
     "own": _own,
     "run_time": run_time,

@@ -177,7 +177,7 @@ class Watch:
         if told.name == events.CANCELLED:
             return Event("taken away", at, text=text)
         if told.name == events.PREEMPTED:
-            for_good = self._controller.conf.preempt_mode.upper() == "CANCEL"
+            for_good = self._controller.preempting.for_good(job)
             return Event("lost", at, reason="PREEMPTION", text=text, flag=for_good)
         if told.name == events.LOST:
             return Event("lost", at, reason="NODE FAILURE", text=text)

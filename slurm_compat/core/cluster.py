@@ -6,10 +6,12 @@ that names it, so that a misspelt limit is never a limit dropped. Defaults are s
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
 
+from slurm_compat.core import preemption, privatedata
 from slurm_compat.core.errors import BadValue
 
 
@@ -54,6 +56,8 @@ class PartitionConf(Conf):
     allow_groups: str = "ALL"
     allow_accounts: str = "ALL"
     allow_qos: str = "ALL"
+    qos: str = msgspec.field(name="QOS", default="")  # whose limits count in this partition, before the job's own
+    preempt_mode: str = ""  # "": the cluster's
     priority_job_factor: int = 1
     priority_tier: int = 1
     over_subscribe: str = "NO"
@@ -140,16 +144,39 @@ class AccountConf(AssociationLimits, kw_only=True):
     parent: str = "root"
     description: str = ""
     organization: str = ""
-    coordinators: list[str] = []
+    coordinators: list[str] = []  # users who look after it and the accounts below
+    flags: str = ""  # UsersAreCoords: all its users do
 
 
 class UserConf(AssociationLimits, kw_only=True):
-    """One association: a user in an account."""
+    """One association: a user in an account; with `partition` for jobs in that partition only."""
 
     name: str
     account: str
+    partition: str = ""
     default: bool = False
     admin_level: str = "None"  # Operator, Administrator
+
+
+class KubernetesConf(Conf):
+    """One worker cluster's API. Without a file: $KUBECONFIG or ~/.kube/config, or the pod's own account."""
+
+    cluster: str = ""  # Armada's name of it
+    kubeconfig: str = ""
+    context: str = ""
+    node_selector: dict[str, str] = {}  # only nodes with these labels are ours
+
+
+class VolumeConf(Conf):
+    """A folder of every pod. One of the three kinds."""
+
+    name: str
+    mount_path: str
+    host_path: str = ""
+    nfs: str = msgspec.field(name="NFS", default="")  # server:/path
+    persistent_volume_claim: str = ""
+    sub_path: str = ""
+    read_only: bool = False
 
 
 class ArmadaConf(Conf):
@@ -163,6 +190,12 @@ class ArmadaConf(Conf):
     image: str = "python:3.12-slim"  # any image with python3 runs the agent
     queue: str = "{account}"  # name of the Armada queue of a job
     controller_address: str = ""  # how pods reach the controller: host:port
+    volumes: list[VolumeConf] = []
+    run_as_root: bool = True  # the agent starts as root and becomes the job's user; False: as the image's user
+    prometheus_url: list[str] | str = msgspec.field(name="PrometheusURL", default_factory=list)
+    kubernetes: list[KubernetesConf] = []
+    inventory_interval: int = 30  # seconds
+    reprioritize_interval: int = 10  # seconds between two reorderings of what waits inside Armada
 
 
 class ClusterConf(Conf):
@@ -171,6 +204,15 @@ class ClusterConf(Conf):
     state_save_location: str = ""  # "" : decided by who starts it
     store: str = ""  # "" : SQLite in the state folder; else a URL, postgresql://…
     slurm_user: str = ""
+    auth_alt_types: str = ""  # auth/jwt: tokens count, and scontrol token makes them
+    auth_alt_parameters: str = ""  # jwt_key=FILE, disable_token_creation
+    controller_address: str = ""  # host:port at which commands on other machines reach the controller, with TLS
+    tls_certificate: str = msgspec.field(name="TLSCertificate", default="")  # PEM files; "": made at the first start
+    tls_key: str = msgspec.field(name="TLSKey", default="")
+    tls_authority: str = msgspec.field(name="TLSAuthority", default="")
+    metrics_address: str | int = ""  # host:port, or a port of the loopback; "": none
+    private_data: str = ""  # what users see of others: jobs,nodes,…
+    metrics_auth_users: str = ""  # who may scrape where PrivateData hides something, besides operators
     first_job_id: int = 1
     max_job_id: int = 0x03FF0000
     max_job_count: int = 10000
@@ -187,17 +229,24 @@ class ClusterConf(Conf):
     max_mem_per_node: int | None = None
     prolog_flags: str = ""  # Contain: every job has an extern step
     job_requeue: int = 1
-    preempt_mode: str = "REQUEUE"  # what becomes of a job that Armada preempts; CANCEL: it isn't run again
+    preempt_type: str = ""  # preempt/none, preempt/qos, preempt/partition_prio
+    preempt_mode: str = "OFF"  # what becomes of a preempted job, by Armada too: CANCEL: it isn't run again
+    preempt_exempt_time: str = ""  # how long a job runs before it may be preempted
     licenses: str = ""
     gres_types: str = ""
     mail_prog: str = "/bin/mail"
     mail_domain: str = ""
     mpi_default: Literal["none", "pmi2"] = "none"
+    task_plugin: Literal[
+        "task/none", "task/affinity", "task/cgroup", "task/affinity,task/cgroup", "task/cgroup,task/affinity"
+    ] = "task/none"  # with task/affinity the agents bind tasks to CPUs and memory
     tmp_fs: str = msgspec.field(name="TmpFS", default="/tmp")
     job_acct_gather_frequency: int = 30
     accounting_storage_enforce: str = ""  # associations,limits,qos
     accounting_storage_tres: str = msgspec.field(name="AccountingStorageTRES", default="")
     priority_decay_half_life: str = "7-0"
+    priority_usage_reset_period: Literal["NONE", "DAILY", "WEEKLY", "MONTHLY", "QUARTERLY", "YEARLY"] = "NONE"
+    priority_calc_period: int | str = 5  # minutes between which the priorities of waiting jobs are worked out
     priority_max_age: str = "7-0"
     priority_weight_age: int = 0
     priority_weight_fairshare: int = 0
@@ -206,6 +255,7 @@ class ClusterConf(Conf):
     priority_weight_qos: int = msgspec.field(name="PriorityWeightQOS", default=0)
     return_to_service: int = 1
     scheduler_parameters: str = ""
+    scron_parameters: str = ""  # enable: users may have crontabs
     select_type_parameters: str = "CR_CORE_MEMORY"
     nodes: list[NodeConf] = []
     partitions: list[PartitionConf] = []
@@ -225,7 +275,28 @@ def cluster_conf(document: Any) -> ClusterConf:
         raise BadValue(str(problem)) from None
     if any(entry.number for entries in (conf.accounts, conf.users, conf.qos) for entry in entries):
         raise BadValue("Object contains unknown field `ID`: the controller gives the numbers")
+    delay = scheduler_parameter(conf, "batch_sched_delay")
+    if delay is not None and not delay.isdecimal():
+        raise BadValue(f"SchedulerParameters: batch_sched_delay is a number of seconds, not {delay!r}")
+    _check_words(conf)
     return conf
+
+
+def _check_words(conf: ClusterConf) -> None:
+    """Raises BadValue for words of preemption and privacy that nobody knows, and for a partition's unknown QOS."""
+    preemption.type_of(conf.preempt_type)
+    for mode in (conf.preempt_mode, *(part.preempt_mode for part in conf.partitions)):
+        preemption.mode_of(mode)
+    known = {qos.name for qos in conf.qos}
+    for qos in conf.qos:
+        preemption.mode_of(qos.preempt_mode)
+        for name in qos.preempt:
+            if name not in known:
+                raise BadValue(f"QOS {qos.name}: Preempt names {name}, which is not declared")
+    for part in conf.partitions:
+        if part.qos and part.qos not in known:
+            raise BadValue(f"partition {part.partition_name}: its QOS {part.qos} is not declared")
+    privatedata.words(conf.private_data)
 
 
 def _with_parent_shares(document: Any) -> Any:
@@ -243,3 +314,13 @@ def _with_parent_shares(document: Any) -> Any:
                 for entry in entries
             ]
     return changed
+
+
+@lru_cache(16)
+def _parameters(text: str) -> dict[str, str]:
+    return dict((word.strip().partition("=")[::2]) for word in text.split(",") if word.strip())
+
+
+def scheduler_parameter(conf: ClusterConf, name: str) -> str | None:
+    """The value of one of SchedulerParameters, "" of one without a value; None when it isn't there."""
+    return _parameters(conf.scheduler_parameters).get(name)

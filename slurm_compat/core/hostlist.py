@@ -107,7 +107,7 @@ def _key(name: str) -> tuple[str, int, int, str]:
     match = _NUMBERED.match(name)
     if match is None:
         return (name, -1, 0, "")
-    return (match[1], len(match[2]) if match[2].startswith("0") else 0, int(match[2]), name)
+    return (match[1], len(match[2]), int(match[2]), name)
 
 
 def _ranges(names: list[str]) -> str:

@@ -278,7 +278,9 @@ JOB_FIELDS: dict[str, str] = {
     "kill_warning_signal": "int",
     "kill_warning_delay": "int",
     "kill_warning_flags": "list[str]",
-    "cron": "bool",
+    "given": "list[str]: which of account, partition, qos, wckey, memory and nodes the request named",
+    "cron": "bool: an entry of its user's crontab",
+    "crontab_spec": "str: when, '*/5 * * * *' with steps spelt out; '' for other jobs",
 }
 
 STEP_FIELDS: dict[str, str] = {
@@ -319,6 +321,7 @@ STEP_FIELDS: dict[str, str] = {
     "standard_error": "str",
     "usage": "dict: see USAGE_FIELDS",
     "pids": "list[[node, rank, pid]]: of a running step",
+    "sluid": "str: its job's",
 }
 
 # A step's measured use, as agents report it, and tasks are folded together. CPU in microseconds, memory and disk bytes.
@@ -405,6 +408,7 @@ PARTITION_FIELDS: dict[str, str] = {
     "name": "str",
     "nodes": "str: as configured, 'node[01-05]'",
     "node_names": "list[str]: in the nodes' order",
+    "node_sets": "str: ALL where the nodes were named so",
     "total_nodes": "int",
     "total_cpus": "int",
     "state": "str: UP DOWN DRAIN INACTIVE",
@@ -445,6 +449,32 @@ PARTITION_FIELDS: dict[str, str] = {
     "cluster": "str",
 }
 
+RESERVATION_FIELDS: dict[str, str] = {
+    "name": "str",
+    "reservation_id": "int",
+    "start_time": "int: of the occurrence that goes on, or comes next",
+    "end_time": "int",
+    "active": "bool: it goes on now",
+    "nodes": "str: compressed host list",
+    "node_count": "int",
+    "core_count": "int",
+    "cores": "list[[node, [core]]]: of one that does not have its nodes whole",
+    "tres": "str: cpu=4",
+    "features": "str: as given",
+    "partition": "str",
+    "flags": "list[str]: in the order in which they are shown",
+    "purge_after": "int: seconds of PURGE_COMP",
+    "users": "str: by comma; -name: all but these",
+    "groups": "str",
+    "accounts": "str",
+    "qos": "str",
+    "partitions": "str: whose jobs may use it",
+    "licenses": "str",
+    "burst_buffer": "str",
+    "comment": "str",
+    "max_start_delay": "int: seconds, 0 none",
+}
+
 # What sacct asks for, of jobs and of steps: the job's fields above, and these.
 ACCOUNTING_FIELDS: dict[str, str] = {
     "step_id": "str: '' for the job itself",
@@ -480,6 +510,10 @@ ASSOCIATION_FIELDS: dict[str, str] = {
     "shares_raw": "int",
     "qos": "list[str]: by name",
     "qos_ids": "list[int]",
+    "partition": "str: '' for jobs in any",
+    "own_qos": "list[str]: those of `qos` that are not the account's above, if it has a list of its own",
+    "limits": "dict: by the attributes of core/cluster.AssociationLimits; what an account above sets is among them",
+    "own_limits": "dict: those set here",
     "shares_norm": "float: of its siblings' shares",
     "usage_raw": "float: billing seconds, faded by age",
     "usage_norm": "float: of the cluster's usage",
@@ -495,6 +529,8 @@ ACCOUNT_FIELDS: dict[str, str] = {
     "description": "str",
     "organization": "str",
     "coordinators": "list[str]",
+    "direct_coordinators": "list[str]: those that no account above brings",
+    "flags": "str: UsersAreCoords",
 }
 
 USER_FIELDS: dict[str, str] = {
@@ -502,17 +538,14 @@ USER_FIELDS: dict[str, str] = {
     "default_account": "str",
     "admin_level": "str: None, Operator, Administrator",
     "coordinates": "list[str]: accounts",
+    "default_wckey": "str",
 }
 
 QOS_FIELDS: dict[str, str] = {
     "id": "int",
     "name": "str",
     "description": "str",
-    "priority": "int",
-    "flags": "str",
-    "max_tres_per_user": "str",
-    "max_jobs_per_user": "int|None",
-    "max_submit_jobs_per_user": "int|None",
+    # and the attributes of core/cluster.QosConf
 }
 
 TRES_FIELDS: dict[str, str] = {"id": "int", "type": "str: cpu, gres", "name": "str: of gres, licences and the like"}
@@ -581,7 +614,10 @@ class StepRequest(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkno
     wait: int | None = None
     no_kill: bool = False
     mpi: str = ""  # "none", "pmi2", or "" for the cluster's MpiDefault
-    cpu_bind: str = ""
+    cpu_bind: str = ""  # as SLURM_CPU_BIND has it; so mem_bind
+    mem_bind: str = ""
+    tres_bind: str = ""  # "gres/gpu:per_task:1"
+    threads_per_core: int | None = None
     task_prolog: str = ""
     task_epilog: str = ""
     submit_line: str = ""

@@ -28,20 +28,3 @@ QOS_NOT_ALLOWED = "QOSNotAllowed"
 DEADLINE = "DeadLine"
 TIME_LIMIT = "TimeLimit"
 LAUNCH_FAILED = "launch_failed_requeued_held"
-
-# the limits of a QOS, by what runs out: TRES of one user, and counts of jobs
-QOS_TRES_PER_USER = {
-    "cpu": "QOSMaxCpuPerUserLimit",
-    "mem": "QOSMaxMemoryPerUser",
-    "node": "QOSMaxNodePerUserLimit",
-    "billing": "QOSMaxBillingPerUser",
-}
-QOS_GRES_PER_USER = "QOSMaxGRESPerUser"
-QOS_JOBS_PER_USER = "QOSMaxJobsPerUserLimit"
-QOS_SUBMIT_PER_USER = "QOSMaxSubmitJobPerUserLimit"
-ASSOC_SUBMIT_LIMIT = "AssocMaxSubmitJobLimit"
-
-
-def qos_tres_reason(tres: str) -> str:
-    """The reason when a user's jobs of a QOS hold as much of `tres` as they may."""
-    return QOS_TRES_PER_USER.get(tres, QOS_GRES_PER_USER)

@@ -14,6 +14,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from slurm_compat.core.relayline import RelayLine
+
 HEAD = struct.Struct(">BII")
 MAX_BODY = 1 << 20  # bytes
 WINDOW = 1 << 16  # bytes of input on their way to one agent
@@ -150,8 +152,15 @@ def labelled(received: bytes, label: bytes) -> bytes:
     return label + body.replace(b"\n", b"\n" + label) + b"\n"
 
 
-def pour(sock: socket.socket, out: bytearray) -> bool:
+def wants_to_write(sock: socket.socket | RelayLine, out: bytearray) -> bool:
+    """Whether to wait until the socket takes more: a relayed connection may have no room for what there is."""
+    return sock.wants_to_write(bool(out)) if isinstance(sock, RelayLine) else bool(out)
+
+
+def pour(sock: socket.socket | RelayLine, out: bytearray) -> bool:
     """Send what the (non-blocking) socket takes of `out`, and take it out of there. False: the other end is gone."""
+    if isinstance(sock, RelayLine):
+        sock.flush()
     while out:
         try:
             sent = sock.send(memoryview(out)[: 1 << 18])

@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from armada_client.armada import submit_pb2
@@ -20,7 +21,7 @@ from slurm_compat.engine import events, podspec
 from slurm_compat.engine.eventlog import Batch, EventLog, EventRow
 from slurm_compat.engine.jobs import HAS_RUN, LIVE, PENDING, RUNNING, Job
 from slurm_compat.engine.kubelink import KubeletLink
-from slurm_compat.engine.nodes import Node
+from slurm_compat.engine.nodes import Node, free_address
 from slurm_compat.engine.place import Pool
 from slurm_compat.engine.queues import Queues
 from slurm_compat.engine.scheduler import Ended, Outcome, Scheduler
@@ -141,11 +142,25 @@ class Engine:
         self.scheduler.set_queue(name, self.queues.facts_of(name), self._now(), self._out)
         self._touch()
 
-    def set_nodes(self, schedulable: dict[str, bool]) -> None:
-        """Open or close nodes for new pods."""
-        for name, is_open in schedulable.items():
-            if name in self.scheduler.pool.by_name:
-                self.scheduler.set_node(name, is_open)
+    def renew(self, nodes: Iterable[Node]) -> None:
+        """Go on with these nodes: new ones take pods, others may be open or closed, and those that are gone are closed.
+
+        A node keeps its address, for pods on it go by it.
+        """
+        addresses = {node.name: node.address for node in self.nodes}
+        taken = set(addresses.values())
+        found: list[Node] = []
+        for node in nodes:
+            address = addresses.get(node.name, node.address)
+            if node.name not in addresses and address in taken:
+                address = free_address(taken)
+            taken.add(address)
+            found.append(replace(node, address=address))
+        there = {node.name for node in found}
+        found += [replace(node, schedulable=False) for node in self.nodes if node.name not in there]
+        self.nodes = found
+        self.scheduler.renew(found)
+        self.link.send({"op": "nodes", "nodes": self._hello()["nodes"]})
         self._touch()
 
     async def durable(self) -> None:

@@ -16,8 +16,11 @@ FAIR_RESOURCES = ("cpu", "memory", GPU, DISK)
 
 class Shares:
     def __init__(self, total: Amounts) -> None:
-        self.total = {name: total[name] for name in FAIR_RESOURCES if total.get(name)}
         self.held: dict[str, dict[str, int]] = {}  # queue: amounts
+        self.renew(total)
+
+    def renew(self, total: Amounts) -> None:
+        self.total = {name: total[name] for name in FAIR_RESOURCES if total.get(name)}
 
     def add(self, queue: str, amounts: Amounts) -> None:
         held = self.held.setdefault(queue, {})

@@ -172,6 +172,8 @@ class Kubelet:
             self.pods.kill(frame["run_id"])
         elif kind == "forget":
             self.pods.forget(frame["run_id"])
+        elif kind == "nodes":
+            self.pods.set_nodes(frame["nodes"])
         elif kind == "hello":
             self.pods.set_nodes(frame["nodes"])
             self.tell({"op": "pods", "pods": [pod.told() for pod in self.pods.by_run.values()]})

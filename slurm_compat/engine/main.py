@@ -1,7 +1,7 @@
 """`python -m slurm_compat.engine [CLUSTER_FILE] --state DIR`: the engine as a process.
 
 One engine a state folder: a second one finds the lock taken and says so. SIGTERM and SIGINT stop it in good order; pods
-go on under the kubelet. SIGHUP reads the nodes' states again.
+go on under the kubelet. SIGHUP reads the cluster file's nodes and what was set of them again.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import os
 import pwd
 import signal
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -27,9 +27,12 @@ from slurm_compat.engine import service
 from slurm_compat.engine.engine import Engine
 from slurm_compat.engine.lock import Locked, take_lock
 from slurm_compat.engine.machine import this_machine
-from slurm_compat.engine.nodes import Node, is_open, nodes_of
+from slurm_compat.engine.nodes import Node, as_set, nodes_of
 
-NODE_STATES = "node-states.json"  # {node: state}: what the controller set since the cluster file was written
+# what the controller set of the nodes since the cluster file was written: {"serial": number, "nodes": {node: {"state",
+# "features", "weight"}}}, or {node: state}
+NODE_STATES = "node-states.json"
+STATES_SEEN = os.path.join("run", "node-states.seen")  # the serial of what was read last
 
 log = logging.getLogger(__name__)
 
@@ -62,17 +65,28 @@ def prepared_state(path: str) -> str:
     return state
 
 
-def node_states(state: str) -> dict[str, str]:
-    """The states that were set at run time, {} when none were."""
+class States(NamedTuple):
+    """What was set at run time."""
+
+    serial: int = 0
+    nodes: Mapping[str, Mapping[str, Any]] = {}
+
+
+def node_states(state: str) -> States:
+    """Nothing when nothing was set, or what is there makes no sense."""
     try:
         with open(os.path.join(state, NODE_STATES), encoding="utf-8") as file:
             found = json.load(file)
     except FileNotFoundError:
-        return {}
+        return States()
     except (OSError, ValueError) as problem:
         log.error("%s: %s", NODE_STATES, problem)
-        return {}
-    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+        return States()
+    if not isinstance(found, dict):
+        return States()
+    nodes = found["nodes"] if isinstance(found.get("nodes"), dict) else found
+    told = {str(name): value if isinstance(value, dict) else {"state": str(value)} for name, value in nodes.items()}
+    return States(found["serial"] if isinstance(found.get("serial"), int) else 0, told)
 
 
 def configured(conf: ClusterConf, state: str) -> list[Node]:
@@ -82,19 +96,27 @@ def configured(conf: ClusterConf, state: str) -> list[Node]:
         raise CannotStart(f"cluster file: {problem}") from None
 
 
-async def serve(nodes: Sequence[Node], state: str, owner: str) -> None:
+async def serve(read: Callable[[], list[Node]], state: str, owner: str) -> None:
+    """`read`: the nodes of the cluster file as it is now. Raises CannotStart."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    engine = Engine(nodes, state, owner)
+    known = read()
+    engine = Engine(as_set(known, node_states(state).nodes), state, owner)
 
-    def read_states() -> None:
-        changed = {name: is_open(value) for name, value in node_states(state).items()}
-        engine.set_nodes({**{node.name: node.schedulable for node in nodes}, **changed})
+    def read_again() -> None:
+        nonlocal known
+        try:
+            known = read()
+        except CannotStart as problem:
+            log.error("%s; the nodes stay as they were", problem)
+        states = node_states(state)
+        engine.renew(as_set(known, states.nodes))
+        say_seen(states.serial)
 
-    read_states()
-    loop.add_signal_handler(signal.SIGHUP, read_states)
+    say_seen(node_states(state).serial)
+    loop.add_signal_handler(signal.SIGHUP, read_again)
     server = listening(engine)
     await server.start()
     os.chmod("run/engine.sock", 0o600)
@@ -106,6 +128,13 @@ async def serve(nodes: Sequence[Node], state: str, owner: str) -> None:
     await engine.stop()
     with contextlib.suppress(FileNotFoundError):
         os.unlink("run/engine.pid")
+
+
+def say_seen(serial: int) -> None:
+    """For whoever waits until we go by what was set."""
+    with open(f"{STATES_SEEN}.new", "w", encoding="ascii") as file:
+        file.write(f"{serial}\n")
+    os.replace(f"{STATES_SEEN}.new", STATES_SEEN)
 
 
 def listening(engine: Engine) -> Any:
@@ -134,18 +163,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     os.umask(0o077)  # job tokens stand in the log's specs
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
+    path = os.path.abspath(options.cluster_file) if options.cluster_file else None
     try:
-        conf = read_conf(options.cluster_file)
+        conf = read_conf(path)
         place = options.state or conf.state_save_location
         if not place:
             raise CannotStart("no state folder: give --state DIR, or StateSaveLocation in the cluster file")
         state = prepared_state(place)
         lock = take_lock(state, "engine")
-        nodes = configured(conf, state)
+        configured(conf, state)
     except (CannotStart, Locked) as problem:
         print(f"slurm_compat.engine: error: {problem}", file=sys.stderr)
         return 1
     os.chdir(state)  # so that the socket's path is short, however long the folder's is
-    asyncio.run(serve(nodes, state, principal()))
+    asyncio.run(serve(lambda: configured(read_conf(path), state), state, principal()))
     os.close(lock)
     return 0

@@ -6,7 +6,9 @@ Labels: docs/architecture.md, "A pod". Amounts are thousandths, as in quantity.p
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from slurm_compat.core import hostlist
 from slurm_compat.core.cluster import ClusterConf, NodeConf
@@ -15,6 +17,7 @@ from slurm_compat.engine.shape import HOSTNAME_LABEL
 
 GPU = "nvidia.com/gpu"
 DISK = "ephemeral-storage"
+FEATURE = "slurm-compat/feature-"
 GRES_PREFIX = "slurm-compat/"  # a GRES that is no GPU is an extended resource of this name
 CLOSED = frozenset({"DOWN", "DRAIN", "FAIL", "FAILING", "FUTURE"})  # states that take no new work
 
@@ -75,7 +78,7 @@ def node_of(name: str, entry: NodeConf, conf: ClusterConf, machine: Machine, ind
     }
     labels = {HOSTNAME_LABEL: name}
     for feature in filter(None, re.split(r"[,&|\s]+", entry.feature)):
-        labels[f"slurm-compat/feature-{feature}"] = "true"
+        labels[f"{FEATURE}{feature}"] = "true"
     for partition in conf.partitions:
         if partition.nodes.upper() == "ALL" or name in hostlist.expand(partition.nodes):
             labels[f"slurm-compat/partition-{partition.partition_name}"] = "true"
@@ -102,11 +105,39 @@ def node_of(name: str, entry: NodeConf, conf: ClusterConf, machine: Machine, ind
         labels=labels,
         weight=entry.weight,
         schedulable=is_open(entry.state),
-        address=f"127.90.{(index // 254) & 255}.{index % 254 + 1}" if conf.nodes else "127.0.0.1",
+        address=address_of(index) if conf.nodes else "127.0.0.1",
         cpus=cpus,
         gpus=gpus,
         keeps_memory=conf.constrain_ram_space,
     )
+
+
+def address_of(index: int) -> str:
+    return f"127.90.{(index // 254) & 255}.{index % 254 + 1}"
+
+
+def free_address(taken: Collection[str]) -> str:
+    return next(address for address in map(address_of, range(256 * 254)) if address not in taken)
+
+
+def as_set(nodes: Iterable[Node], told: Mapping[str, Mapping[str, Any]]) -> list[Node]:
+    """The nodes with what was set of them at run time: state, features, weight."""
+    found = []
+    for node in nodes:
+        words = told.get(node.name, {})
+        labels = node.labels
+        if isinstance(words.get("features"), list):
+            labels = {key: value for key, value in labels.items() if not key.startswith(FEATURE)}
+            labels |= {f"{FEATURE}{name}": "true" for name in words["features"]}
+        found.append(
+            replace(
+                node,
+                schedulable=is_open(str(words["state"])) if "state" in words else node.schedulable,
+                labels=labels,
+                weight=words["weight"] if isinstance(words.get("weight"), int) else node.weight,
+            )
+        )
+    return found
 
 
 def is_open(state: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from slurm_compat.engine.nodes import Node
 from slurm_compat.engine.shape import Amounts, Shape, matches
@@ -13,21 +12,36 @@ class Pool:
     """The nodes with what is free on each. Amounts taken are given back by the same key."""
 
     def __init__(self, nodes: Iterable[Node]) -> None:
-        self.nodes: list[Node] = sorted(nodes, key=lambda node: (node.weight, node.name))
-        self.by_name: dict[str, Node] = {node.name: node for node in self.nodes}
-        self.free: dict[str, dict[str, int]] = {node.name: dict(node.total) for node in self.nodes}
+        self.nodes: list[Node] = []
+        self.by_name: dict[str, Node] = {}
+        self.free: dict[str, dict[str, int]] = {}
         self.taken: dict[str, tuple[str, Amounts]] = {}  # key: node, amounts
         self.total: dict[str, int] = {}
+        self._most: dict[str, int] = {}  # the most that any open node has free; {} until asked again
+        self._allowed: dict[tuple[object, object], tuple[str, ...]] = {}
+        self.renew(nodes)
+
+    def renew(self, nodes: Iterable[Node]) -> None:
+        """Other nodes, or nodes that are other than before. What is taken stays taken, also on nodes that are gone."""
+        self.nodes = sorted(nodes, key=lambda node: (node.weight, node.name))
+        for node in self.nodes:
+            before = self.by_name.get(node.name)
+            free = self.free.setdefault(node.name, {})
+            for name in {*node.total, *(before.total if before is not None else ())}:
+                had = before.total.get(name, 0) if before is not None else 0
+                free[name] = free.get(name, 0) + node.total.get(name, 0) - had
+        self.by_name = {node.name: node for node in self.nodes}
+        self.total = {}
         for node in self.nodes:
             for name, amount in node.total.items():
                 self.total[name] = self.total.get(name, 0) + amount
-        self._most: dict[str, int] = {}  # the most that any open node has free; {} until asked again
-        self._allowed: dict[tuple[object, object], tuple[str, ...]] = {}
+        self._most = {}
+        self._allowed.clear()
 
     def take(self, key: str, node: str, amounts: Amounts) -> None:
         if key in self.taken:
             raise KeyError(f"{key} already has its place")
-        free = self.free[node]
+        free = self.free.setdefault(node, {})  # a pod may be on a node that the cluster file no longer has
         self._most = {}
         for name, amount in amounts.items():
             free[name] = free.get(name, 0) - amount
@@ -55,13 +69,6 @@ class Pool:
             found = tuple(node.name for node in self.nodes if matches(shape, node.labels))
             self._allowed[key] = found
         return found
-
-    def set_schedulable(self, name: str, schedulable: bool) -> None:
-        """Open or close a node for new pods; what runs there goes on."""
-        node = replace(self.by_name[name], schedulable=schedulable)
-        self.by_name[name] = node
-        self._most = {}
-        self.nodes[[other.name for other in self.nodes].index(name)] = node
 
     def fits_on(self, shape: Shape, node: str, free: Mapping[str, Amounts] | None = None) -> bool:
         return self.by_name[node].schedulable and fits(shape.asks(), (free or self.free)[node])

@@ -29,7 +29,7 @@ from slurm_compat.engine.jobs import (
     Job,
     Run,
 )  # fmt: skip
-from slurm_compat.engine.nodes import DISK, GPU, GRES_PREFIX
+from slurm_compat.engine.nodes import DISK, GPU, GRES_PREFIX, Node
 from slurm_compat.engine.place import Pool
 from slurm_compat.engine.validation import PRIORITY_CLASSES
 
@@ -284,10 +284,11 @@ class Scheduler:
         if node is not None:
             self._freed.add(node)
 
-    def set_node(self, name: str, schedulable: bool) -> None:
-        self.pool.set_schedulable(name, schedulable)
-        if schedulable:
-            self._freed.add(name)
+    def renew(self, nodes: Iterable[Node]) -> None:
+        """The nodes are others, or open, closed and labelled otherwise."""
+        self.pool.renew(nodes)
+        self.shares.renew(self.pool.total)
+        self._freed.update(self.pool.by_name)
 
     def set_queue(self, name: str, facts: QueueFacts, now: float, out: Outcome) -> None:
         self.queues[name] = facts

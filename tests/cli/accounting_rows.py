@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from slurm_compat.controller import associations, shares
+from slurm_compat.controller import associationrows, associations, shares
 from slurm_compat.core.cluster import cluster_conf
 
 NOW = 1795180000  # as fakecontroller has it
@@ -71,13 +71,15 @@ class Accounting:
     def __init__(self, priorities: list[dict[str, Any]] = PRIORITIES) -> None:
         found = shares.fair_tree(associations.tree(CONF), USED, PROMISED)
         self.tables = {
-            "associations": [row | shares.values(found[row["id"]]) for row in associations.association_rows(CONF)],
-            "accounts": associations.account_rows(CONF),
-            "users": associations.user_rows(CONF),
-            "qos": associations.qos_rows(CONF),
+            "associations": [row | shares.values(found[row["id"]]) for row in associationrows.association_rows(CONF)],
+            "accounts": associationrows.account_rows(CONF),
+            "users": associationrows.user_rows(CONF),
+            "qos": associationrows.qos_rows(CONF),
             "tres": associations.tres_rows(CONF),
             "priorities": priorities,
             "nodes": NODES,
+            "events": [],
+            "transactions": [],
         }
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
@@ -87,6 +89,8 @@ class Accounting:
             return {"hostname": "ctl01", "boot_time": NOW - 60}
         if name == "statistics":
             return FIGURES
+        if name == "book_records":
+            return {"wckeys": [], "resources": [], "deleted": []}
         return {"pairs": list(CONFIG.items())}
 
     def rows(self, name: str, fields: list[str], **filters: Any) -> Any:

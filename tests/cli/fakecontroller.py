@@ -59,7 +59,8 @@ class FakeController:
     def rows(self, name: str, fields: list[str], **filters: Any) -> Iterator[list[Any]]:
         self.asked.append((name, {"fields": fields, **filters}))
         if name == "nodes":
-            return iter([[f"node0{number}", f"node0{number}"] for number in range(1, 6)])
+            known = {"sockets": 1, "cores": 4, "threads": 1}
+            return iter([[known.get(field, f"node0{number}") for field in fields] for number in range(1, 6)])
         if name == "partitions":
             return iter([[part, part == self.hidden] for part in ("compute", "gpu", "debug")])
         found = self.tables[name]

@@ -87,9 +87,13 @@ class Accounting:
         self.args = {}
 
     def call(self, name, **args):
+        if name == "config":
+            return {"pairs": [["ClusterName", "oracle"]]}
         return {"script": base64.b64encode(SCRIPT).decode()}
 
     def rows(self, name, fields, **args):
+        if name == "tres":
+            return
         self.args = args
         for record in self.records:
             wanted = not args["targets"] or any(

@@ -182,7 +182,3 @@ def test_a_component_takes_the_first_ones_place():
     assert "SLURM_NTASKS" not in found
     with pytest.raises(CommandError):
         srun_het.component_environment(env, 2)
-    assert srun_het.group("1") == 1
-    for wrong in ("0,1", "0-2", "x", "", "-1"):
-        with pytest.raises(CommandError):
-            srun_het.group(wrong)

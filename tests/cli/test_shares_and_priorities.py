@@ -286,10 +286,6 @@ def test_versions_helps_and_usages(command):
     [
         ("bogus", "invalid keyword: bogus"),
         ("user bogus", "Not valid report bogus"),
-        (
-            "cluster util",
-            "sreport: error: cluster Utilization is not supported here; sacct shows the same jobs one by one",
-        ),
     ],
 )
 def test_reports_are_refused_by_name(line, told):

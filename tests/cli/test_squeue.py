@@ -316,11 +316,6 @@ def test_sizes_stay_as_they_were_with_noconvert():
         ("-j '20304 '", "squeue: error: Invalid job id: 20304 ", 1),
         ("-i 0", "squeue: error: --iterate=0", 1),
         ("-j s6KNM7WE9P5Y01", "slurm_load_jobs error: Invalid job id specified", 1),
-        (
-            "-s --json",
-            "squeue: error: --json of steps is not supported here; use --format or --Format, which have every field",
-            1,
-        ),
         ("--no", "squeue: option '--no' is ambiguous; possibilities: '--noconvert' '--node' '--nodes' '--nodelist' "
                  "'--noheader' '--notme'", 1),
     ],

@@ -43,6 +43,13 @@ def test_filters_hold():
     assert [each["job_id"] for each in document("--json -t F")["jobs"]] == [19]
 
 
+STARTED = [
+    "EXACT_TASK_COUNT_REQUESTED", "ACCRUE_COUNT_CLEARED", "JOB_WAS_RUNNING", "USING_DEFAULT_ACCOUNT",
+    "USING_DEFAULT_PARTITION", "USING_DEFAULT_QOS", "USING_DEFAULT_WCKEY", "PARTITION_ASSIGNED",
+    "JOB_IMPLICIT_MAX_NODES",
+]  # fmt: skip
+
+
 def number(value):
     return {"set": True, "infinite": False, "number": value}
 
@@ -59,7 +66,7 @@ def number(value):
         (21, "max_nodes", number(2)),
         (21, "job_resources", None),
         (30, "array_task_string", "1-5%2"),
-        (20, "flags", ["EXACT_TASK_COUNT_REQUESTED", "JOB_WAS_RUNNING"]),
+        (20, "flags", STARTED),
         (20, "mail_user", "alice"),
         (20, "standard_output", "slurm-%j.out"),
         (30, "standard_output", "slurm-%A_%a.out"),
@@ -74,8 +81,11 @@ def test_the_nodes_of_a_job():
     resources = document("--json -j 20")["jobs"][0]["job_resources"]
     assert (resources["cpus"], resources["nodes"]["list"]) == (3, "node[03-04]")
     first, second = resources["nodes"]["allocation"]
-    assert (first["memory"]["allocated"], [core["index"] for core in first["sockets"][0]["cores"]]) == (1000, [0, 1])
-    assert second["sockets"][0]["cores"] == [{"index": 3, "status": ["ALLOCATED"]}]
+    assert (first["memory"]["allocated"], [core["index"] for core in first["sockets"][0]["cores"]]) == (
+        1000,
+        [0, 1, 2, 3],
+    )
+    assert [core["status"] for core in second["sockets"][0]["cores"]] == [["UNALLOCATED"]] * 3 + [["ALLOCATED"]]
 
 
 def test_yaml_begins_as_slurms():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from slurm_compat.controller import arrays, dependencies, sluid
 from slurm_compat.controller.table import Table
+from slurm_compat.controller.tally import Tally
 from slurm_compat.controller.targets import find
 from slurm_compat.core import taskids
 from slurm_compat.core.errors import INVALID_JOB_ID, SlurmError
@@ -60,13 +61,13 @@ def test_tasks_in_armada_are_shown_in_the_record_until_they_start():
 
 
 def test_a_user_counts_each_task_that_has_not_ended():
-    table, change = Table(), Change()
+    tally = Tally(lambda entry: [("qos user", entry.qos, entry.user_id)])
     job = array([(1, 5, 1)], qos="normal")
-    table.put(change, job)
-    assert table.submitted[1000, "normal"] == 5
+    tally.place(job)
+    assert tally.of(("qos user", "normal", 1000)).submitted == 5
     job.state = "CANCELLED"
-    table.put(change, job)
-    assert table.submitted[1000, "normal"] == 0
+    tally.place(job)
+    assert tally.of(("qos user", "normal", 1000)).submitted == 0
 
 
 @pytest.mark.parametrize(

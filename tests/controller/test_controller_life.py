@@ -396,6 +396,7 @@ def test_accounting_tells_of_jobs_with_their_steps(tmp_path):
         job_id = await world.submit()
         await world.ended(*await world.started(job_id))
         chunks = await world.call("accounting", fields=["step_id", "job_state", "usage"], targets=[str(job_id)])
+        first = [row async for chunk in chunks for row in chunk]
         # the same once the job is history
         job = world.job(job_id)
         world.controller.conf.min_job_age = 0
@@ -403,7 +404,7 @@ def test_accounting_tells_of_jobs_with_their_steps(tmp_path):
         falldue.DUE["purge"](world.controller, job)
         await world.until(lambda: job_id not in world.controller.table.jobs)
         later = await world.call("accounting", fields=["step_id", "job_state", "usage"], targets=[str(job_id)])
-        return [row for chunk in chunks for row in chunk], [row for chunk in later for row in chunk]
+        return first, [row async for chunk in later for row in chunk]
 
     now, later = play(tmp_path, story)
     assert now == [["", "COMPLETED", {}], ["batch", "COMPLETED", {"user_cpu": 5}], ["extern", "COMPLETED", {}]]

@@ -9,9 +9,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as some
 
-from slurm_compat.controller import associations, shares
+from slurm_compat.controller import associationrows, associations, shares
 from slurm_compat.controller.jobs import Job
-from slurm_compat.controller.shares import Shares, Used, fair_tree, integral, past_use
+from slurm_compat.controller.shares import Rules, Shares, Used, fair_tree, integral, last_reset, past_use
 from slurm_compat.controller.table import job_row
 from slurm_compat.core.cluster import ClusterConf, cluster_conf
 from slurm_compat.core.model import ASSOCIATION_FIELDS, UNLIMITED
@@ -48,7 +48,7 @@ def test_numbers_are_those_slurm_gives():
 def test_a_cluster_without_accounts_has_root_alone():
     tree = associations.tree(ClusterConf())
     assert [(entry.number, entry.account, entry.user) for entry in tree] == [(1, "root", ""), (2, "root", "root")]
-    assert associations.user_rows(ClusterConf())[0]["default_account"] == "root"
+    assert associationrows.user_rows(ClusterConf())[0]["default_account"] == "root"
 
 
 def test_accounts_below_accounts_and_circles():
@@ -68,7 +68,7 @@ def test_accounts_below_accounts_and_circles():
 
 
 def test_rows_have_the_fields_the_model_says():
-    (row, *_) = associations.association_rows(CONF)
+    (row, *_) = associationrows.association_rows(CONF)
     shown = row | shares.values(Shares(CONF, list, lambda: 0).now()[1])
     assert set(shown) == set(ASSOCIATION_FIELDS)
     assert set(ASSOCIATION_FIELDS) - set(row) == shares.FIELDS
@@ -102,7 +102,7 @@ def test_order_of_records_does_not_matter():
     runs = [run("alice", "project1", start, start + 100) for start in (10, DAY, 3 * WEEK)]
     sums = []
     for order in (runs, runs[::-1]):
-        used = Used(numbers, WEEK)
+        used = Used(numbers, Rules(WEEK))
         for each in order:
             used.add(each)
         sums.append(used.at(4 * WEEK)[5]["billing"])
@@ -111,7 +111,7 @@ def test_order_of_records_does_not_matter():
 
 
 def test_jobs_that_never_ran_or_are_nobodys_used_nothing():
-    used = Used({("alice", "project1"): 5}, WEEK)
+    used = Used({("alice", "project1"): 5}, Rules(WEEK))
     used.add(run("alice", "project1", 0, 100))
     used.add(run("alice", "project1", 100, 200, nodes=""))
     used.add(run("mallory", "project1", 100, 200))
@@ -119,7 +119,7 @@ def test_jobs_that_never_ran_or_are_nobodys_used_nothing():
 
 
 def test_time_suspended_is_not_used():
-    used = Used({("alice", "project1"): 5}, 0)
+    used = Used({("alice", "project1"): 5}, Rules(0))
     used.add(run("alice", "project1", 100, 200, suspended_for=60))
     assert used.at(200)[5]["cpu"] == pytest.approx(40)
 

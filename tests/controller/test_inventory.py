@@ -77,24 +77,29 @@ def test_a_completing_job_leaves_its_node_marked(cluster):
 
 @pytest.mark.parametrize("states, base, flags", [
     (["DRAIN"], "IDLE", ["DRAIN"]),
-    (["DRAIN", "RESUME"], "IDLE", []),
-    (["DRAIN", "UNDRAIN"], "IDLE", []),
+    (["DRAIN", "RESUME"], "IDLE", ["NOT_RESPONDING"]),  # until it is heard of
+    (["DRAIN", "UNDRAIN"], "IDLE", ["NOT_RESPONDING"]),
     (["DOWN"], "DOWN", []),
     (["DOWN", "IDLE"], "IDLE", []),
-    (["DOWN", "RESUME"], "IDLE", []),
-    (["DOWN", "DRAIN", "UNDRAIN"], "DOWN", []),
+    (["DOWN", "RESUME"], "IDLE", ["NOT_RESPONDING"]),
+    (["DOWN", "DRAIN", "UNDRAIN"], "DOWN", ["NOT_RESPONDING"]),
     (["FAIL"], "IDLE", ["FAIL"]),
-    (["NORESP", "RESUME"], "IDLE", []),
+    (["FAIL", "DRAIN"], "IDLE", ["DRAIN"]),
+    (["FUTURE"], "FUTURE", []),
+    (["FUTURE", "RESUME"], "IDLE", ["NOT_RESPONDING"]),
+    (["NORESP"], "IDLE", ["NOT_RESPONDING"]),
 ])  # fmt: skip
 def test_states_of_a_node(cluster, states, base, flags):
     for state in states:
         cluster.update_node(["node01"], {"state": state, "reason": "why"}, "root", NOW)
     assert node(cluster, "node01", "state", "state_flags") == [base, flags]
-    assert bool(node(cluster, "node01", "reason")[0]) == (base == "DOWN" or bool(flags))
+    closed = base == "DOWN" or bool(set(flags) & {"DRAIN", "FAIL"})
+    assert bool(node(cluster, "node01", "reason")[0]) == closed
 
 
 @pytest.mark.parametrize("changes, number", [
-    ({"state": "IDLE"}, 2180), ({"state": "RESUME"}, 2180), ({"state": "FUTURE"}, 2180),
+    ({"state": "IDLE"}, 2180), ({"state": "RESUME"}, 2180), ({"state": "CANCEL_REBOOT"}, 2180),
+    ({"gres": "gpu:2"}, 2072),
     ({"state": "POWER_DOWN"}, 2187),
     ({"state": "BOGUS"}, 2028), ({"features": "a,b"}, 2031),
 ])  # fmt: skip

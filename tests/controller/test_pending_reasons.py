@@ -72,10 +72,11 @@ def test_limits_of_a_qos_count_the_users_other_jobs(cluster):
         job(cluster, 2, qos="small"),
         job(cluster, 3, BOB),
     )
-    cluster.live = lambda: [running]
+    running.state = "RUNNING"
+    cluster.limiter.tally.place(running)
     assert pending.blocked(waiting, cluster, NOW) == ("QOSMaxCpuPerUserLimit", "")
     assert pending.blocked(others, cluster, NOW) is None
-    cluster.live = list
+    cluster.limiter.tally.forget(running.job_id)
     assert pending.blocked(waiting, cluster, NOW) is None
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from slurm_compat.controller.staging import KEPT, Staging
 from slurm_compat.controller.statistics import Statistics, form_of
-from slurm_compat.core.calls import Jobs, Nothing
+from slurm_compat.core.calls import ChangeBook, Jobs, Nothing, UpdateJob, UpdatePartition, UpdateReservation
 
 sys.path.insert(0, str(Path(__file__).parent))
 from jobsmade import job
@@ -28,6 +28,15 @@ def test_a_question_about_one_job_is_a_message_of_its_own():
     assert form_of(Jobs(fields=[], user_ids=[1])) == "users"
     assert form_of(Jobs(fields=[], job_ids=[1, 2])) == ""
     assert form_of(Nothing()) == ""
+
+
+def test_what_a_call_changes_shows_in_its_form_and_no_users_words_do():
+    assert form_of(ChangeBook(verb="add", entity="qos")) == "add qos"
+    assert form_of(ChangeBook(verb="add", entity="x" * 1000)) == ""
+    assert form_of(UpdateReservation(action="create")) == "create"
+    assert form_of(UpdateReservation(action="bogus")) == ""
+    assert form_of(UpdatePartition(name="p", changes={"delete": True})) == "delete"
+    assert form_of(UpdateJob(targets=["1"], changes={"top": True})) == "top"
 
 
 def test_a_reset_begins_anew_and_keeps_what_was_last():

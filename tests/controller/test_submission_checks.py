@@ -116,17 +116,11 @@ def test_arrays_stay_ranges():
 
 
 class Usage:
-    def __init__(self, known=(), submitted=0):
-        self._known, self._submitted = known, submitted
+    def __init__(self, known=()):
+        self._known = known
 
     def known(self, job_id, task_id=None):
         return job_id in self._known
-
-    def submitted(self, user_id, qos):
-        return self._submitted
-
-    def booked(self):
-        return iter(())
 
 
 def test_dependencies_are_checked_against_the_jobs_there_are():
@@ -139,9 +133,9 @@ def test_dependencies_are_checked_against_the_jobs_there_are():
 def test_one_job_too_many():
     cluster = reference_cluster()
     next(qos for qos in cluster.conf.qos if qos.name == "normal").max_submit_jobs_per_user = 5
-    check(JobRequest(array="1-3"), ALICE, cluster, NOW, Usage(submitted=2))
+    check(JobRequest(array="1-5"), ALICE, cluster, NOW, Usage())
     with pytest.raises(SlurmError) as refusal:
-        check(JobRequest(array="1-4"), ALICE, cluster, NOW, Usage(submitted=2))
+        check(JobRequest(array="1-6"), ALICE, cluster, NOW, Usage())
     assert refusal.value.notes == ["QOSMaxSubmitJobPerUserLimit"]
 
 

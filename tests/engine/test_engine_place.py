@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from armada_client.armada import submit_pb2
@@ -381,14 +382,14 @@ def test_no_node_is_over_committed_and_gangs_are_whole(plan):
             else:
                 scheduler.reprioritize(chosen, args[1], "me", now, out)
         elif kind == "close":
-            scheduler.set_node(*args)
+            name, is_open = args
+            scheduler.renew([replace(n, schedulable=is_open) if n.name == name else n for n in scheduler.pool.nodes])
         scheduler.schedule(now, out)
         model.took(out)
         model.check()
     # in the end everything that can run has run, and nothing is held
     out = Outcome()
-    for name in "abc":
-        scheduler.set_node(name, True)
+    scheduler.renew([replace(node, schedulable=True) for node in scheduler.pool.nodes])
     scheduler.schedule(99.0, out)
     model.took(out)
     while model.running_pods:

@@ -1,8 +1,6 @@
-"""The store: changes fold, commits group, refusals are told, old stores grow up. On SQLite, and on the PostgreSQL that
-SLURM_COMPAT_TEST_POSTGRESQL names."""
+"""The store: changes fold, commits group, refusals are told. On SQLite and on PostgreSQL."""
 
 import asyncio
-import os
 
 import pytest
 from sqlalchemy import text
@@ -10,10 +8,8 @@ from sqlalchemy.exc import OperationalError
 
 from slurm_compat.store import questions
 from slurm_compat.store.changes import Batch, Change
-from slurm_compat.store.schema import VERSION, WrongVersion, metadata
+from slurm_compat.store.schema import VERSION, WrongVersion
 from slurm_compat.store.store import Store, StoreFull
-
-POSTGRESQL = os.environ.get("SLURM_COMPAT_TEST_POSTGRESQL", "")
 
 
 def job_row(number, live=True, end=0, user=7, array=0):
@@ -26,18 +22,15 @@ def job_row(number, live=True, end=0, user=7, array=0):
         "end_time": end,
         "live": live,
         "data": b"job %d" % number,
+        "start_time": 0,
+        "task": 1 << 32,
+        "state": "COMPLETED",
+        "account": "physics",
+        "name": "job",
+        "partition": "batch",
+        "qos": "normal",
+        "wckey": "",
     }
-
-
-@pytest.fixture(params=["sqlite", *(["postgresql"] if POSTGRESQL else [])])
-def url(request, tmp_path):
-    if request.param == "sqlite":
-        yield str(tmp_path / "store.sqlite")
-        return
-    yield POSTGRESQL
-    store = Store(POSTGRESQL)
-    metadata.drop_all(store.engine)
-    store.engine.dispose()
 
 
 def with_store(url, work):

@@ -14,7 +14,7 @@ from tests.controller.reference import ROOT_USER, job, reference_cluster
 @pytest.fixture
 def settings():
     cluster = reference_cluster()
-    return SimpleNamespace(conf=cluster.conf, cluster=cluster)
+    return SimpleNamespace(conf=cluster.conf, cluster=cluster, authority="")
 
 
 def items(settings, **asked):

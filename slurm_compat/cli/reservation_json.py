@@ -1,0 +1,43 @@
+"""The document of reservations that scontrol show reservation prints, in the shape of the published schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from slurm_compat.cli import jsondoc
+from slurm_compat.cli.jsondoc import Form
+from slurm_compat.core.model import RESERVATION_FIELDS
+
+FIELDS = list(RESERVATION_FIELDS)
+PURGE_AFTER = 300  # seconds; what Slurm has where no PURGE_COMP was asked for
+
+
+def reservation(row: Mapping[str, Any], form: Form) -> dict[str, Any]:
+    return {
+        "accounts": row["accounts"],
+        "burst_buffer": row["burst_buffer"],
+        "core_count": row["core_count"],
+        "core_specializations": [{"node": node, "core": _ranges(cores)} for node, cores in row["cores"]],
+        "end_time": jsondoc.number(row["end_time"]),
+        "features": row["features"],
+        "flags": [flag.partition("=")[0] for flag in row["flags"]],
+        "groups": row["groups"],
+        "licenses": row["licenses"],
+        "max_start_delay": row["max_start_delay"],
+        "name": row["name"],
+        "node_count": row["node_count"],
+        "node_list": row["nodes"],
+        "partition": row["partition"],
+        "purge_completed": {"time": jsondoc.number(row["purge_after"] or PURGE_AFTER)},
+        "start_time": jsondoc.number(row["start_time"]),
+        **({"watts": {}} if form.upto("v0.0.44") else {}),
+        "tres": row["tres"],
+        "users": row["users"],
+    }
+
+
+def _ranges(cores: Iterable[int]) -> str:
+    from slurm_compat.core.cpulist import cpu_text
+
+    return cpu_text(list(cores))
