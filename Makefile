@@ -13,7 +13,7 @@ CLUSTER ?= fixtures/clusters/oracle.yaml
 AREA ?=
 ONLY ?=
 
-.PHONY: help install demo test check docs replay corpus clients bench clean
+.PHONY: help install demo test check docs json replay corpus clients bench clean
 
 help:
 	@echo "make demo      a private cluster, a real script, its queue, output and accounting"
@@ -21,6 +21,7 @@ help:
 	@echo "make replay    [GOLDEN=dir] [AREA=a,b]  recorded Slurm transcripts against us (root)"
 	@echo "make corpus    [CORPUS=dir] [ONLY='01 02']  real script shapes, unchanged"
 	@echo "make clients   [CLIENTS=dir] [ONLY=name]  real workflow engines, unchanged"
+	@echo "make json      every --json beside the real Slurm's, key by key (root, and the real one's folder)"
 	@echo "make bench     our figures beside the real Slurm's, as ratios"
 
 # the virtual environment is made anew when pyproject.toml changes
@@ -42,6 +43,9 @@ test: $(VENV)/.ready
 
 docs: $(VENV)/.ready
 	$(BIN)/python tools/support_matrix.py
+
+json: $(VENV)/.ready
+	$(BIN)/python tools/json_compare.py --oracle $(SHARED)/oracle --cluster $(CLUSTER) -q --write docs/json.md
 
 replay: $(VENV)/.ready
 	$(BIN)/python tools/replay.py --oracle $(SHARED)/oracle --cluster $(CLUSTER) --area "$(AREA)" --only "$(ONLY)" $(GOLDEN)

@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import history_figures
 from tabulate import tabulate
 from throwaway import environment
 
@@ -91,13 +92,17 @@ def main() -> int:
     parser.add_argument("--reps", default="40")
     parser.add_argument("--chain", default="1000")
     parser.add_argument("--waiting", default="10000")
+    parser.add_argument("--finished", type=int, default=1_000_000, help="jobs in a store of the past; 0: none of that")
     args = parser.parse_args()
     options = ["--jobs", args.jobs, "--tiny", args.tiny, "--reps", args.reps]
     options += ["--chain", args.chain, "--waiting", args.waiting]
     them: Figures = {}
     if not args.only_ours and os.getuid() == 0 and (args.oracle / "world").exists():
         them = theirs(args.oracle.resolve(), options)
-    result = table(ours(args.cluster, options), them)
+    us = ours(args.cluster, options)
+    if args.finished:
+        us |= history_figures.measured(args.finished, reps=20)
+    result = table(us, them)
     print(result)
     if args.write:
         Path(args.write).write_text(HEAD.format(date=time.strftime("%Y-%m-%d"), cores=os.cpu_count()) + result + "\n")

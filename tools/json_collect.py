@@ -23,7 +23,7 @@ TIMED_OUT = 150  # seconds for a limit of one minute to be enforced
 SLEEP = "sleep 900"
 # name, user, arguments of sbatch; {NAME} is the id of the job of that name
 POPULATION: tuple[tuple[str, str, list[str]], ...] = (
-    ("late", "alice", ["-t", "1", "--wrap", SLEEP]),
+    ("late", "alice", ["-w", "node04", "-t", "1", "--wrap", SLEEP]),
     ("ended", "alice", ["--wrap", "true", "--comment=a comment", "-t", "10"]),
     ("failed", "bob", ["--wrap", "exit 3"]),
     ("stepped", "bob", ["--wrap", "srun -n1 true; srun -n2 --overlap hostname; exit 0", "-n", "2"]),
@@ -53,6 +53,12 @@ POPULATION: tuple[tuple[str, str, list[str]], ...] = (
                           "--wrap", SLEEP, "--export=NONE", "--signal=B:USR1@60", "--spread-job"]),
     ("several", "alice", ["-H", "-p", "compute,debug", "--wrap", SLEEP, "--switches=1@10", "--no-requeue"]),
     ("gpus", "alice", ["-H", "-p", "gpu", "--gpus=2", "--mem-per-gpu=100", "--cpus-per-gpu=1", "--wrap", SLEEP]),
+)  # fmt: skip
+
+# of a node that is down, and far off: in nobody's way
+RESERVATION = (
+    "reservationname=later", "starttime=2031-01-01T00:00:00", "duration=60", "users=alice,bob", "nodes=node05",
+    "flags=ignore_jobs,daily", "comment=kept",
 )  # fmt: skip
 
 EVERY = ("--json", "--json=v0.0.44", "--json=v0.0.43", "--json=v0.0.42", "--json=v0.0.45+complex", "--yaml")
@@ -159,6 +165,7 @@ def collect(target: str) -> None:
         SETTLE,
         "the jobs to settle",
     )
+    run("root", ["scontrol", "create", "reservation", *RESERVATION])
     run("root", ["scontrol", "suspend", ids["stopped"]])
     run("alice", ["scontrol", "requeue", ids["requeued"]])
     run("alice", ["scancel", ids["cancelled"]])

@@ -11,6 +11,7 @@ from collections.abc import Collection
 import msgspec
 
 from slurm_compat.core import hostlist
+from slurm_compat.core.billing import billed
 from slurm_compat.core.errors import BAD_TASK_COUNT, INVALID_CPU_COUNT, INVALID_GRES, INVALID_NODE_COUNT, SlurmError
 from slurm_compat.core.model import JobRequest
 from slurm_compat.translators import gres
@@ -29,6 +30,7 @@ class Defaults(msgspec.Struct, frozen=True):
     total_cpus: int = 0  # of the partition
     gres_names: tuple[str, ...] = ("gpu",)
     tres_listed: tuple[str, ...] = ()
+    billing_weights: str = ""
 
 
 class Asked(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -269,7 +271,7 @@ def requested_tres(ask: Asked, defaults: Defaults) -> dict[str, int]:
     cpus = ask.counted_cpus
     found = {"cpu": cpus, "mem": ask.counted_memory, "node": ask.minimum_nodes, "billing": cpus}
     found.update(gres.as_tres(ask.gres_total, defaults.tres_listed))
-    return found
+    return found | {"billing": billed(found, defaults.billing_weights)}
 
 
 def _gpu_text(text: str) -> str:

@@ -26,6 +26,7 @@ RESERVATION_TAINT = "armadaproject.io/reservation"  # an administrator's, on nod
 GPU = "nvidia.com/gpu"
 OTHER_GRES = "slurm-compat/{}"
 GANG_ID = "armadaproject.io/gangId"
+EXCLUSIVE = "slurm-compat/exclusive"
 GANG_CARDINALITY = "armadaproject.io/gangCardinality"
 FAIL_FAST = "armadaproject.io/failFast"
 
@@ -163,6 +164,8 @@ def _annotations(job: JobView, conf: ClusterConf, rank: int) -> dict[str, str]:
         "slurm-compat/account": job.account,
         "slurm-compat/partition": job.partition,
     }
+    if job.request.exclusive == "user":
+        found[EXCLUSIVE] = "user"  # the embedded engine keeps others away; Armada gave it the whole node
     size = job.gang_size or len(job.shape.members)
     if size > 1:
         found[GANG_ID] = f"{conf.cluster_name}-{job.gang or f'{job.job_id}-{job.attempt}'}"

@@ -259,10 +259,12 @@ def _members(request: JobRequest, ask: Asked, some: list[_Fit], choice: constrai
 
 
 def _whole_node(request: JobRequest) -> bool:
-    """--exclusive=user too: Armada can't keep other users alone away, so all others are. Without MCS labels all jobs
-    carry the same one, and --exclusive=mcs keeps nobody away.
+    """--exclusive=user too where Armada places: it can't keep other users alone away, so all others are.
+
+    Without MCS labels all jobs carry the same one, and --exclusive=mcs keeps nobody away; nor does =topo, for without a
+    topology there is nothing to have alone. Both observed on 26.05.
     """
-    return request.exclusive in ("exclusive", "topo", "node", "user")
+    return request.exclusive in ("exclusive", "node", "user")
 
 
 def _shared_cpus(request: JobRequest, ask: Asked, some: list[_Fit], gpus: list[int]) -> list[int]:

@@ -40,7 +40,7 @@ class _Job(NamedTuple):
     priority: int = 1
     gang: str = ""
     gang_size: int = 0
-    barred: list[str] = []  # noqa: RUF012  # never changed
+    barred: list[str] = []  # never changed
 
 
 class _Settings(NamedTuple):

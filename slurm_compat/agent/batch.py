@@ -16,6 +16,9 @@ from slurm_compat.agent.spool import Spool
 if TYPE_CHECKING:
     from slurm_compat.agent.main import Agent
 
+OWN_END = 0.2  # seconds in which the script's steps may end after it
+LOOK = 0.02  # seconds between looking whether they have
+LAST_WORDS = 0.3  # seconds until sruns of steps that were ended go with the script
 LATE_ENV = "Unable to get user's local environment, running only with passed environment"
 
 
@@ -33,6 +36,8 @@ class Batch:
         self.meter = usage.Meter(agent.node)
         self.pid = 0
         self.status: int | None = None
+        self._ended_at = 0
+        self._reason = ""  # why the job was being ended when the script was
 
     @property
     def running(self) -> bool:
@@ -103,9 +108,29 @@ class Batch:
     def _ended(self, status: int, rusage: resource.struct_rusage) -> None:
         self.meter.reaped(rusage)
         self.status = status
+        self._ended_at = int(time.time())
+        self._reason = self._agent.ending_reason
+        if self._reason:
+            self._over()
+        else:
+            self._when_steps_ended(time.monotonic() + OWN_END)
+
+    def _when_steps_ended(self, deadline: float) -> None:
+        """Steps that the script left behind have a moment to end by themselves, as mpirun's do; then they are ended,
+        and their sruns may say so before they go with the script."""
+        if not self._agent.steps:
+            self._over()
+        elif time.monotonic() < deadline:
+            self._agent.loop.after(LOOK, lambda: self._when_steps_ended(deadline))
+        else:
+            for step in self._agent.steps.values():
+                step.signal(signal.SIGTERM, ending=True)
+            self._agent.loop.after(LAST_WORDS, self._over)
+
+    def _over(self) -> None:
         # nothing of a batch script outlives it
         self._agent.kill(BATCH)
-        reason = self._agent.ending_reason
+        reason = self._reason
         if kills := self._oom.new():
             events = "event" if kills == 1 else "events"
             self.say(
@@ -119,7 +144,7 @@ class Batch:
         self._agent.link.report(
             "batch_ended",
             status=self.status,
-            time=int(time.time()),
+            time=self._ended_at or int(time.time()),
             usage=self.meter.usage(),
             reason=reason,
             error=error,

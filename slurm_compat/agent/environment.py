@@ -23,6 +23,7 @@ TASKS_KEEP = ("SLURM_UMASK", "SLURM_JOB_GPUS")  # a step's tasks find these of t
 # how the job's commands reach a controller on another machine, and what they show it; a token is its submitter's alone
 REMOTE = ("SLURM_COMPAT_CONTROLLER", "SLURM_COMPAT_AUTHORITY", "SLURM_COMPAT_WORD", "SLURM_JWT")
 COMMAND_HOST = "_SLURM_COMPAT_HOST"  # names the socket at which launchers find this job's agent; commands.py
+OWN_ADDRESS = "_SLURM_COMPAT_ADDRESS"  # where this pod can be reached, for the sruns in it
 GPU_LISTS = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK", "GPU_DEVICE_ORDINAL")
 
 Launch = Mapping[str, Any]
@@ -130,8 +131,10 @@ def task_environment(
 
 def _with_commands(env: dict[str, str], launch: Launch) -> dict[str, str]:
     """The environment with this node's own command host, and never that of the job it was submitted from."""
-    for name in (COMMAND_HOST, *REMOTE):
+    for name in (COMMAND_HOST, OWN_ADDRESS, *REMOTE):
         env.pop(name, None)
+    if address := launch["config"].get("pod_address"):
+        env[OWN_ADDRESS] = address
     env.update(launch["config"].get("remote") or {})
     if host := launch["config"].get("command_host"):
         env[COMMAND_HOST] = host

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 REQUEUE_GRACE = 0.25  # seconds between hearing of a requeue and ending the job's processes
 LAST_WORDS = 5.0  # seconds a pod that is to stop waits for the controller to take its outcome
 KILL_WAIT = 30.0  # slurm.conf's default
+WIDOWED = 6 * 3600.0  # seconds without a controller after which a pod in which nothing runs gives its node back
 STEPS_LATER = 0.05  # seconds after the script's SIGKILL that of the steps: nobody tells of their ends any more
 LEFTOVERS = 0.5  # seconds until what still runs of the job is killed without another word
 
@@ -51,6 +52,7 @@ class Agent:
         self.link = Link(environ["SLURM_COMPAT_CONTROLLER"], _hello(environ), environ.get("SLURM_COMPAT_AUTHORITY", ""))
         self.loop = Loop(self._reaped, self._stop)
         self._link_fd = -1
+        self._alone_since = 0.0  # when the controller was last heard of, while there is no link to it
         self._limit_timers: list[int] = []
         self._kill_timer = 0
         self._end_time = 0
@@ -89,6 +91,10 @@ class Agent:
     def _tend_link(self) -> None:
         """Dial if it is time to; watch the link's socket for what it can do now."""
         now = time.monotonic()
+        if self.link.sock is None:
+            self._alone_since = self._alone_since or now
+            if now - self._alone_since >= WIDOWED and not self._at_work:
+                self._done = True
         if self.link.sock is None and now >= self.link.redial_at:
             self.link.dial(now)
         elif self.link.wants_to_write:
@@ -100,6 +106,10 @@ class Agent:
         if fd >= 0:
             self.loop.watch(fd, READ | (WRITE if self.link.wants_to_write else 0), self._on_link)
 
+    @property
+    def _at_work(self) -> bool:
+        return bool(self.steps) or (self.batch is not None and self.batch.status is None)
+
     def _forget_link(self) -> None:
         if self._link_fd >= 0:
             self.loop.unwatch(self._link_fd)
@@ -110,6 +120,8 @@ class Agent:
         if events & WRITE:
             self.link.write(now)
         messages = self.link.read(now) if events & READ else []
+        if messages:
+            self._alone_since = 0.0
         if self.link.sock is None:
             # at once: the next socket may get the same number
             self._forget_link()
@@ -161,6 +173,7 @@ class Agent:
     def _serve_commands(self) -> None:
         """The job's own sbatch, srun, squeue … are forked from here from now on."""
         # steps reach an srun that can't be reached through the controller
+        self.packet["config"]["pod_address"] = self.environ.get("SLURM_COMPAT_POD_IP", "")
         self.packet["config"]["relay_address"] = self.environ["SLURM_COMPAT_CONTROLLER"]
         self.packet["config"]["relay_authority"] = self.environ.get("SLURM_COMPAT_AUTHORITY", "")
         self.packet["config"]["remote"] = commands.remote(self.environ)

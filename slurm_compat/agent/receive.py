@@ -62,7 +62,7 @@ def take(message: Message, node: str) -> int:
         hello = {"secret": message["secret"], "node": node, "node_rank": message["ranks"][node]}
         sock.sendall(stepio.message(stepio.HELLO, hello | {"version": stepio.VERSION}))
         try:
-            write_file(message, sock)
+            write_file({**message, "node": node}, sock)
             status = 0
         except OSError as problem:
             status = problem.errno or errno.EIO
@@ -118,7 +118,7 @@ def _comes_about(sock: socket.socket) -> bool:
 
 def write_file(message: Message, sock: socket.socket | Patient) -> None:
     """Raises OSError: the file can't be made or written, or sbcast went away before its end."""
-    path = message["path"]
+    path = message["path"] + (f"_{message['node']}" if message.get("by_node") else "")
     how = os.O_TRUNC if message["force"] else os.O_EXCL
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, WHILE_WRITTEN)
     try:

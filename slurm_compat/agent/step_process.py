@@ -302,7 +302,7 @@ class StepProcess:
             self._terminate(message["terminate"], float(message["kill_wait"]))
             self._srun.send(ending)
         else:
-            if message["signal"] == signal.SIGKILL:
+            if message["signal"] == signal.SIGKILL or message.get("ending"):
                 self._srun.send(ending)
             self._signal(int(message["signal"]))
 

@@ -198,6 +198,8 @@ def program_of(
 ) -> Program:
     cwd = request.get("current_working_directory") or "/"
     argv = argv_of(request, rank) or [""]
+    if request.get("by_node"):
+        argv = [f"{argv[0]}_{env['SLURMD_NODENAME']}", *argv[1:]]
     stdin, stdout, stderr = streams
     return Program(
         path=program_path(argv[0], env, cwd),

@@ -60,9 +60,10 @@ class Step:
             out.append((str(name), {"step_id": self.step_id, **fields}))
         return out
 
-    def signal(self, number: int) -> None:
-        """Deliver a signal to each task's process group; SIGKILL reaches everything of the step."""
-        self._tell({"signal": number})
+    def signal(self, number: int, ending: bool = False) -> None:
+        """Deliver a signal to each task's process group; SIGKILL reaches everything of the step. `ending`: srun is told
+        that it is to end the step."""
+        self._tell({"signal": number, "ending": ending})
 
     def attach(self, addresses: list[str], secret: str) -> None:
         """Let sattach, which listens there, hear the tasks from now on and speak to them."""

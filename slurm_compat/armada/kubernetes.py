@@ -45,15 +45,16 @@ class Worker:
                 raise Unreachable(
                     "Armada.Kubernetes needs the kubernetes client: install slurm-compat[kubernetes]"
                 ) from None
+            settings = client.Configuration()
+            settings.retries = 0  # it is asked again anyway
             try:
                 if self.conf.kubeconfig or self.conf.context:
-                    api = config.new_client_from_config(
-                        self.conf.kubeconfig or None, self.conf.context or None, persist_config=False
+                    config.load_kube_config(
+                        self.conf.kubeconfig or None, self.conf.context or None, settings, persist_config=False
                     )
                 else:
-                    settings = client.Configuration()
                     config.load_config(client_configuration=settings)
-                    api = client.ApiClient(settings)
+                api = client.ApiClient(settings)
             except Exception as problem:  # the client raises what its file, yaml and ssl raise
                 raise Unreachable(f"{self.name}: {problem}") from None
             self._api = client.CoreV1Api(api)

@@ -349,6 +349,7 @@ def keys_of(version: str) -> tuple[Key, ...]:
     return tuple(key for key in KEYS if key.since <= version <= key.until)
 
 
+NONE = jsondoc.warning("Zero jobs to dump")
 EMPTY = frozenset({"stderr_expanded"})  # with the flag complex: "" where other texts that are missing are null
 
 

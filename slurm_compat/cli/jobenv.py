@@ -26,6 +26,8 @@ MPI_LAUNCHERS = {
     "I_MPI_HYDRA_BOOTSTRAP": "slurm",
     "I_MPI_HYDRA_BOOTSTRAP_EXEC_EXTRA_ARGS": "--external-launcher",
 }
+# what the caller shows the controller is not the job's to keep
+CALLERS_OWN = frozenset({"SLURM_JWT", "SLURM_COMPAT_WORD", "SLURM_COMPAT_CONTROLLER", "SLURM_COMPAT_AUTHORITY"})
 # one element of --export: a name, or a name and a value whose quotes (which stay) may hold commas
 _ELEMENT = re.compile(r"""((?:'[^']*'|"[^"]*"|[^,'"])+)""")
 
@@ -35,8 +37,9 @@ def exported(env: Mapping[str, str], export: str | None, warn: Callable[[str], N
 
     None and ALL: all. NONE and NIL: no others. A list: those named; with ALL in it the rest too.
     """
+    env = {name: value for name, value in env.items() if name not in CALLERS_OWN}
     if export is None or export.upper() == "ALL":
-        return dict(env)
+        return env
     slurms = {name: value for name, value in env.items() if name.startswith("SLURM")}
     chosen: dict[str, str] = {}
     if export.upper() not in ("NONE", "NIL"):

@@ -47,8 +47,8 @@ def events(settings: Settings, conditions: Conditions) -> Iterator[Record]:
     only_open = any("open".startswith(flag) for flag in conditions.values.get("flags", ()))
     if not only_open:
         found += _ended(settings, start or (0 if everything else _yesterday(settings.ctx.now())))
-    by_name = (everything or only_open) and not start
-    found.sort(key=lambda entry: (entry[1].get("NodeName", ""), entry[0]) if by_name else ("", entry[0]))
+    by_node = only_open or (everything and not start)
+    found.sort(key=lambda entry: (entry[1].get("NodeName", ""), entry[0]) if by_node else ("", entry[0]))
     for at, record in found:
         if not _passes(record, conditions) or (end and at > end):
             continue

@@ -114,6 +114,7 @@ def _users(settings: Settings, conditions: Conditions) -> Iterable[dict[str, Any
 
 
 def _associations(settings: Settings, conditions: Conditions) -> Iterable[dict[str, Any]]:
+    numbers = {row["name"]: row["id"] for row in settings.rows("qos", ("name", "id"))}
     defaults = {row["id"] for row in settings.rows("associations", ("id", "is_default")) if row["is_default"]}
     resources = _resources(settings)
     for record in associations(settings, conditions):
@@ -149,9 +150,14 @@ def _associations(settings: Settings, conditions: Conditions) -> Iterable[dict[s
             "id": record["ID"], "is_default": record["ID"] in defaults, "lineage": record.get("Lineage", ""),
             "min": {"priority_threshold": _limit(own.get("min_prio_threshold"))},
             "parent_account": record.get("ParentName", ""), "partition": record["Partition"],
-            "priority": _limit(own.get("priority")), "qos": list(filter(None, record.get("QOS", "").split(","))),
+            "priority": _limit(own.get("priority")), "qos": _by_number(record.get("QOS", ""), numbers),
             "shares_raw": record.get("shares", 1), "user": record["User"],
         }  # fmt: skip
+
+
+def _by_number(names: str, numbers: Mapping[str, int]) -> list[str]:
+    """Names of QOS in the order in which these were made."""
+    return sorted(filter(None, names.split(",")), key=lambda name: numbers.get(name, 0))
 
 
 def _limit(value: int | None) -> dict[str, Any]:

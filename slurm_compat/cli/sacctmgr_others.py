@@ -24,6 +24,7 @@ ACTIONS = (
 
 def wckeys(settings: Settings, conditions: Conditions) -> Iterator[Record]:
     """To see them is an operator's."""
+    cluster = own_cluster(settings.ctx)
     listed = settings.ctx.controller.call("book_records")["wckeys"]
     if listed is None:
         raise CommandError(*NO_PRIVILEGE)
@@ -33,7 +34,7 @@ def wckeys(settings: Settings, conditions: Conditions) -> Iterator[Record]:
             and conditions.passes("users", user)
             and conditions.passes("ids", str(number))
         ):
-            yield {"WCKey": name, "Cluster": own_cluster(settings.ctx), "User": user, "ID": number}
+            yield {"WCKey": name, "Cluster": cluster, "User": user, "ID": number}
 
 
 def licenses_list(conditions: Conditions) -> str:
@@ -74,20 +75,21 @@ def transactions(settings: Settings, conditions: Conditions) -> Iterator[Record]
     wanted = _actions(conditions)
     start, end = (_moment(settings, conditions, key) for key in ("start", "end"))
     style = settings.ctx.env.get("SLURM_TIME_FORMAT") or "standard"
+    cluster = own_cluster(settings.ctx)
     fields = ["id", "at", "action", "actor", "name", "info"]
-    for row in settings.ctx.controller.rows("transactions", fields, start=start, end=end):
+    for row in list(settings.ctx.controller.rows("transactions", fields, start=start, end=end)):
         number, at, action, actor, name, info = row
         if (
             (not wanted or action in wanted)
             and conditions.passes("actors", actor)
             and conditions.passes("ids", str(number))
-            and conditions.passes("clusters", own_cluster(settings.ctx))
+            and conditions.passes("clusters", cluster)
             and _about(conditions, "accounts", "acct", name, info)
             and _about(conditions, "users", "user", name, info)
         ):
             yield {
                 "Time": timefmt.clock(at, style), "Action": action, "Actor": actor, "Where": name, "Info": info,
-                "ID": number, "Cluster": own_cluster(settings.ctx) if "Associations" in action else "",
+                "ID": number, "Cluster": cluster if "Associations" in action else "",
             }  # fmt: skip
 
 
@@ -124,15 +126,14 @@ def problems(settings: Settings, conditions: Conditions) -> Iterator[Record]:
     """Accounts that nobody is in, and users that this machine doesn't know."""
     if not caller_is_operator(settings):
         raise CommandError("sacctmgr: error: Access/permission denied", " Error with request: Access/permission denied")
+    cluster = own_cluster(settings.ctx)
     rows = settings.rows("associations", ("account", "user", "lineage"))
     lineages = [row["lineage"] for row in rows if row["user"]]
     for row in rows:
         if row["user"] or any(lineage.startswith(row["lineage"]) for lineage in lineages):
             continue
         if conditions.passes("accounts", row["account"]):
-            yield {
-                "Cluster": own_cluster(settings.ctx), "Account": row["account"], "Problem": "Account has no users",
-            }  # fmt: skip
+            yield {"Cluster": cluster, "Account": row["account"], "Problem": "Account has no users"}
     for name in sorted({row["user"] for row in rows if row["user"]}):
         if conditions.passes("users", name) and not _known(name):
             yield {"User": name, "Problem": "User does not have a uid"}

@@ -151,7 +151,10 @@ def main(ctx: Context) -> int:
 
     session = Session(ctx, all="SCONTROL_ALL" in ctx.env)
     words: list[str] = []
-    for key, value in parsed("scontrol", ctx.argv[1:], OPTIONS, MORE):
+    argv = ctx.argv[1:]
+    # flags that are switched off look like options
+    flags_at = next((place for place, word in enumerate(argv) if word.lower().startswith("setdebugf")), len(argv))
+    for key, value in parsed("scontrol", argv[:flags_at], OPTIONS, MORE):
         if key == OPERAND:
             words.append(value)
         elif key == "V":
@@ -165,6 +168,7 @@ def main(ctx: Context) -> int:
             return 0
         else:
             _set_option(session, key, value)
+    words += argv[flags_at:]
     good = process(session, words) if words else interactive(session)
     return 0 if good else session.code
 

@@ -53,8 +53,10 @@ def show_config(session: Session, words: list[str]) -> bool:
 
 def show_daemons(session: Session, words: list[str]) -> bool:
     """The daemons of this node: slurmctld where the controller runs; slurmd's part is each job's agent."""
-    here = session.ctx.controller.call("ping")["hostname"] == os.uname().nodename
-    session.ctx.out("slurmctld " if here else "(null)")
+    here = os.uname().nodename.partition(".")[0]
+    controller = "slurmctld " if session.ctx.controller.call("ping")["hostname"] == here else ""
+    node = "slurmd" if here in (row["name"] for row in session.rows("nodes", ["name"])) else ""
+    session.ctx.out(controller + node or "(null)")
     return True
 
 
@@ -86,6 +88,9 @@ def reconfigure(session: Session, words: list[str]) -> bool:
 
 
 def shutdown(session: Session, words: list[str]) -> bool:
+    """With "slurmctld" or without: there are no other daemons to stop."""
+    if words and not any(name.startswith(words[0].lower()) for name in ("slurmctld", "controller")):
+        return session.fail(f"invalid shutdown argument:{words[0]}")
     try:
         session.ctx.controller.call("shutdown")
     except SlurmError as problem:

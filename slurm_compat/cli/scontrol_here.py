@@ -85,8 +85,12 @@ def pids_here(session: Session, words: list[str]) -> list[Process] | None:
     steps = [row for row in _steps_of(session, node) if not job_id or row["job_id"] == job_id]
     wanted = [row for row in steps if not dot or row["step_id"] == step_id]
     if job_id and not wanted:
-        what = f"StepId={job_id}.{step_id}" if dot else f"JobId={job_id}"
-        session.fail(f"{what} does not exist on node {shown}.")
+        known = any(row["name"] == node for row in session.rows("nodes", ["name"]))
+        if known and not steps:
+            session.fail(f"There are no steps for job {job_id} on node {shown}.")
+        else:
+            what = f"StepId={job_id}.{step_id}" if dot else f"JobId={job_id}"
+            session.fail(f"{what} does not exist on node {shown}.")
         return None
     parents = _parents() if wanted else {}
     return [process for row in wanted for process in _processes(row, parents)]

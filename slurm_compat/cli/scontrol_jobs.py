@@ -20,7 +20,8 @@ def targets_of(session: Session, words: Sequence[str]) -> list[str]:
             rows = session.rows("jobs", ["job_id", "name"], user_ids=[session.ctx.uid] if session.ctx.uid else [])
             targets += [str(row["job_id"]) for row in rows if row["name"] == value]
         else:
-            parts = (part for each in (value if equals else word).split() for part in _outside_brackets(each))
+            text = value if key.lower() in ("jobid", "job_id") else word
+            parts = (part for each in text.split() for part in _outside_brackets(each))
             targets += [part for part in parts if part]
     return targets
 

@@ -60,7 +60,8 @@ def _jobs(session: Session, words: Words, form: Form) -> bool:
     except SlurmError:
         rows, now = [], number(0)
     entries = job_json.documents(session.ctx, rows, form)
-    more = {"last_backfill": now, "last_update": now}
+    none = not rows and now["number"]
+    more = {"last_backfill": now, "last_update": now, "warnings": [job_json.NONE] if none else []}
     jsondoc.stream(session.ctx, form, "jobs", entries, own_cluster(session.ctx), more, job_json.EMPTY)
     return True
 

@@ -310,7 +310,7 @@ def partition_lines(part: Row, time_format: TimeFormat) -> list[str]:
         f"PriorityJobFactor={part['priority_job_factor']} PriorityTier={part['priority_tier']}"
         f" RootOnly={yes_no(part['root_only'])} ReqResv={yes_no(part['require_reservation'])}"
         f" OverSubscribe={part['oversubscribe']}",
-        f"OverTimeLimit={'NONE' if over is None else over} PreemptMode={part['preempt_mode']}",
+        f"OverTimeLimit={'NONE' if over is None else bound('over_time_limit')} PreemptMode={part['preempt_mode']}",
         f"State={part['state']} TotalCPUs={part['total_cpus']} TotalNodes={part['total_nodes']}"
         f" SelectTypeParameters={part['select_type']}",
         "JobDefaults=(null)",

@@ -10,7 +10,7 @@ from typing import Any
 
 from slurm_compat import SLURM_VERSION
 from slurm_compat.cli import sinfo_columns as c
-from slurm_compat.cli.clusters import own_cluster, require_own_cluster
+from slurm_compat.cli.clusters import require_own_cluster
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.optiontable import OPERAND, OPTIONAL, REQUIRED, Opt, help_lines, parsed
 from slurm_compat.cli.sinfo_groups import STATES, Group, Node, grouped, state_filter
@@ -173,16 +173,10 @@ def main(ctx: Context) -> int:
 
 
 def once(ctx: Context, asked: Asked) -> int:
-    if asked.output:
-        from slurm_compat.cli import sinfo_json
+    if asked.output and "T" not in asked.flags:
+        from slurm_compat.cli.sinfo_document import print_document
 
-        keys = sort_keys(sort_text(asked))
-        columns_of_keys = [sinfo_json.needed(), *(column for column, _ in keys if column)]
-        partitions, nodes = load(ctx, asked, columns_of_keys)
-        groups = sinfo_json.groups(partitions, nodes, node_filter(asked), "N" in asked.flags)
-        for column, downwards in reversed(keys):
-            groups.sort(key=column.sort if column and column.sort else _by_number, reverse=downwards)
-        return sinfo_json.print_rows(ctx, asked.output, asked.parser, groups, own_cluster(ctx))
+        return print_document(ctx, asked)
     view = c.View(_time_format(ctx), ctx.now(), "N/A")
     if asked.clusters:
         view = view._replace(cluster=require_own_cluster(ctx, asked.clusters))
@@ -203,12 +197,12 @@ def once(ctx: Context, asked: Asked) -> int:
         partitions,
         nodes,
         node_filter(asked),
-        [column.apart for column in shown if column.apart and (not column.size or "e" in asked.flags)],
+        kept_apart(shown, asked),
         one_a_node="N" in asked.flags,
-        show_partition=any(column.name in ("Partition", "PartitionName") for column in shown),
+        show_partition=with_partition(shown),
     )
     for column, downwards in reversed(keys):
-        groups.sort(key=column.sort if column and column.sort else _by_number, reverse=downwards)
+        groups.sort(key=column.sort if column and column.sort else by_number, reverse=downwards)
     if (asked.format is None and "SINFO_FORMAT" not in ctx.env) or "l" in asked.flags:
         cells = fitted(cells, groups)
     layout = columns.layout([_widths_known(cell) for cell in cells])
@@ -225,6 +219,14 @@ def once(ctx: Context, asked: Asked) -> int:
     return 0
 
 
+def kept_apart(shown: list[c.Shown], asked: Asked) -> list[Callable[[Any, Any], Any]]:
+    return [column.apart for column in shown if column.apart and (not column.size or "e" in asked.flags)]
+
+
+def with_partition(shown: list[c.Shown]) -> bool:
+    return any(column.name in ("Partition", "PartitionName") for column in shown)
+
+
 def _starred(text: str, width: int) -> str:
     return text[: width - 1] + "*" if text.endswith("*") and len(text) > width else text
 
@@ -236,7 +238,7 @@ def _widths_known(cell: columns.Cell | str) -> columns.Cell | str:
     return cell._replace(column=cell.column._replace(fields=(f"Partition/{cell.width}",)))
 
 
-def _by_number(group: Group) -> int:
+def by_number(group: Group) -> int:
     return group.number
 
 

@@ -8,8 +8,7 @@ from slurm_compat.cli import jsondoc
 from slurm_compat.cli import sinfo_columns as c
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.jsondoc import Form
-from slurm_compat.cli.sinfo_groups import Group, Partition, cpu_counts, grouped, node_counts
-from slurm_compat.core import nodestates
+from slurm_compat.cli.sinfo_groups import Group, Node, Partition, cpu_counts, node_counts
 from slurm_compat.core.model import UNLIMITED
 
 NODE_FIELDS = (
@@ -27,21 +26,15 @@ PARTITION_FIELDS = (
     "priority_job_factor", "priority_tier", "root_only", "disable_root_jobs", "require_reservation", "lln", "cluster",
 )  # fmt: skip
 
-# what keeps nodes apart here
-APART = (
-    lambda node, partition: partition["name"],
-    lambda node, partition: nodestates.long_state(node["state"], node["state_flags"]),
-    lambda node, partition: node["gres"],
-)
+
+def by_gres(node: Node, partition: Partition) -> Any:
+    """What keeps nodes apart in these documents whatever the columns."""
+    return node["gres"]
 
 
 def needed() -> c.Shown:
     """The fields asked for, as a column that reads them all."""
     return c.Shown("", "", "", lambda group, view: "", nodes=NODE_FIELDS, partition=PARTITION_FIELDS)
-
-
-def groups(partitions: list[dict[str, Any]], nodes: dict[str, Any], passes: Any, one_a_node: bool) -> list[Group]:
-    return grouped(partitions, nodes, passes, APART, one_a_node=one_a_node, show_partition=True)
 
 
 def print_rows(ctx: Context, kind: str, parser: str, shown: list[Group], cluster: str) -> int:

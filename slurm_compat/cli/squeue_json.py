@@ -16,6 +16,7 @@ def print_jobs(ctx: Context, kind: str, parser: str, jobs: Iterable[job_json.Job
     if isinstance(form, int):
         return form
     now = jsondoc.number(int(ctx.now()))
-    entries = job_json.documents(ctx, jobs, form)
-    jsondoc.stream(ctx, form, "jobs", entries, cluster, {"last_backfill": now, "last_update": now}, job_json.EMPTY)
+    rows = list(jobs)
+    more = {"last_backfill": now, "last_update": now, "warnings": [] if rows else [job_json.NONE]}
+    jsondoc.stream(ctx, form, "jobs", job_json.documents(ctx, rows, form), cluster, more, job_json.EMPTY)
     return 0

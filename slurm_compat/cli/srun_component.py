@@ -8,6 +8,7 @@ import msgspec
 
 from slurm_compat.cli import (
     jobenv,
+    srun_bcast,
     srun_bind,
     srun_environment,
     srun_het,
@@ -59,6 +60,8 @@ class Component:
             counted = ",".join(part if "(" in part else f"{part}(x1)" for part in cpus.split(","))
             where_ = f"nodes({self.job['node_count']}):`{self.job['nodes']}'"
             self.ctx.err(f"srun: jobid {self.job['job_id']}: {where_}, cpu counts: {counted}")
+            if request.cpus_per_task is not None and not (attrs.get("exact") or attrs.get("whole")):
+                self.ctx.err("srun: Implicitly setting --exact, because -c/--cpus-per-task given.")
             self.ctx.stderr.flush()
         step = srun_request.step_request(request, attrs, found, self.argv)
         if step.pty and not os.isatty(0):
@@ -75,6 +78,10 @@ class Component:
             threads_per_core=1 if wishes.one_thread else request.threads_per_core,
         )  # fmt: skip
         self.bound = wishes.environment
+        if "bcast" in attrs:
+            target = str(attrs["bcast"])
+            copy = srun_bcast.broadcast(self.ctx, self.job, self.argv[0], target, request.current_working_directory)
+            step = msgspec.structs.replace(step, argv=[copy.path, *self.argv[1:]], by_node=copy.by_node)
         step, stdin, outputs = self._streams(step, found.tasks or 1, beside)
         step = msgspec.structs.replace(
             step, name=self._step_name(), mpi=str(attrs.get("mpi") or ""),
@@ -82,7 +89,7 @@ class Component:
         )  # fmt: skip
         if attrs.get("external_launcher"):
             # mpirun's daemons: they share what the job has with the steps beside them
-            step = msgspec.structs.replace(step, overlap=True)
+            step = msgspec.structs.replace(step, overlap=True, memory_per_cpu=None)
         listener = Listener(self.ctx.env)
         step = msgspec.structs.replace(
             step, environment=jobenv.block(self._environment(step, listener)), srun_ports=[listener.port]
@@ -181,7 +188,7 @@ class Component:
         if not path or path == "none":
             return
         try:
-            pid = os.posix_spawnp(str(path), [str(path)], dict(self.ctx.env))
+            pid = os.posix_spawnp(str(path), [str(path), *self.argv], dict(self.ctx.env))
             os.waitpid(pid, 0)
         except OSError as problem:
             self.ctx.error(f"can't execute {which} {path}: {problem.strerror}")

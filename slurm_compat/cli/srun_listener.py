@@ -21,7 +21,7 @@ class Listener:
     def __init__(self, env: Mapping[str, str]) -> None:
         self.secret = os.urandom(16).hex()
         # inside a pod its own address; on a login node the one a site says its pods can reach; else this machine alone
-        self.host = env.get("SLURM_COMPAT_SRUN_HOST") or env.get("SLURM_COMPAT_POD_IP") or LOOPBACK
+        self.host = env.get("SLURM_COMPAT_SRUN_HOST") or env.get("_SLURM_COMPAT_ADDRESS") or LOOPBACK
         self.sockets: list[socket.socket] = []
         self.addresses: list[str] = []
         self._folder = ""

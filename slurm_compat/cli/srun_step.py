@@ -298,15 +298,12 @@ class StepRun:
             self.silenced = True
             self._abort()
         elif options.disable_status:
-            self._send_interrupt()
+            for part in self._parts:
+                part.info(f"sending Ctrl-C to StepId={part.step}")
+                part.forward(signal.SIGINT)
         else:
             self._first.info("interrupt (one more within 1 sec to abort)")
             self._report()
-
-    def _send_interrupt(self) -> None:
-        for part in self._parts:
-            part.info(f"sending Ctrl-C to StepId={part.step}")
-            part.forward(signal.SIGINT)
 
     def _forward(self, number: int) -> None:
         for part in self._parts:

@@ -20,8 +20,7 @@ def size(fds: tuple[int, ...] = (0, 1, 2)) -> tuple[int, int]:
             rows, columns, _, _ = struct.unpack("HHHH", fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
         except OSError:
             continue
-        if rows and columns:
-            return rows, columns
+        return rows, columns
     return DEFAULT_SIZE
 
 

@@ -16,7 +16,7 @@ from slurm_compat.controller.jobs import Job, Step
 from slurm_compat.controller.privacy import Privacy
 from slurm_compat.controller.server import Session
 from slurm_compat.controller.sluid import number
-from slurm_compat.controller.table import job_of, step_of
+from slurm_compat.controller.table import NO_TASK, job_of, step_of
 from slurm_compat.core import hostlist, jobid, privatedata, sizes, taskids
 from slurm_compat.core.calls import Accounting
 from slurm_compat.core.errors import BadValue, SlurmError
@@ -229,7 +229,8 @@ def _was(job: Job, state: str, start: int, end: int, now: int) -> bool:
             return False
         if job.state == state and not start:
             return True
-        return job.start_time <= end and (job.end_time or now + 1) >= start and (start > 0 or job.state == state)
+        # who ended in that very second ran in the one before
+        return job.start_time <= end and (job.end_time or now + 1) > start and (start > 0 or job.state == state)
     if state in FINAL:
         return job.state == state and start <= job.end_time <= max(end, start)
     return state in job.flags
@@ -275,11 +276,10 @@ async def accounting(controller: Controller, session: Session, args: Accounting)
     # a copy: the record changes while the store is read
     live = [copy.copy(job) for job in _candidates(controller, chosen) if chosen.takes(job)]
     steps = {job.db_index: list(controller.table.steps.get(job.db_index, {}).values()) for job in live}
-    which = chosen.of_the_past()
-    keys = await controller.store.read(lambda connection: history.keys(connection, which))
     listing = Listing(controller, args, chosen, now)
-    jobs = listing.merged(keys, sorted(live, key=record_order), steps)
-    return listing.chunks(jobs if args.duplicates else _latest(jobs))
+    keys, before = await controller.store.read(partial(listing.found, live=live))
+    live = [job for job in live if job.db_index not in before]
+    return listing.chunks(listing.merged(keys, sorted(live, key=record_order), steps, before))
 
 
 Found = tuple[Job, list[Step]]
@@ -294,11 +294,29 @@ class Listing:
         self._chosen = chosen
         self._now = now
 
+    def found(self, connection: Connection, live: list[Job]) -> tuple[Sequence[int], frozenset[int]]:
+        """The keys of what the store has; and of these and memory's the earlier runs of jobs, that nobody asked for."""
+        which = self._chosen.of_the_past()
+        keys = history.keys(connection, which)
+        if self._args.duplicates:
+            return keys, frozenset()
+        again = {*history.run_again(connection, which), *(job.job_id for job in live if job.restart_cnt)}
+        runs = {job.db_index: job.job_id for job in live if job.job_id in again}
+        if again:
+            others = history.keys(connection, history.Filter(job_ids=sorted(again)))
+            for job in map(job_of, history.records(connection, others)):
+                if job.job_id in again and self._chosen.takes(job):
+                    runs[job.db_index] = job.job_id
+        last: dict[int, int] = {}
+        for index, job_id in runs.items():
+            last[job_id] = max(last.get(job_id, 0), index)
+        return keys, frozenset(index for index, job_id in runs.items() if last[job_id] != index)
+
     async def merged(
-        self, keys: Sequence[int], live: list[Job], live_steps: dict[int, list[Step]]
+        self, keys: Sequence[int], live: list[Job], live_steps: dict[int, list[Step]], without: frozenset[int]
     ) -> AsyncIterator[Found]:
         """In the order of `record_order`. Of a job that is in both, memory's word is the one that counts."""
-        known = {job.db_index for job in live}
+        known = {job.db_index for job in live} | without
         place = 0
         async for job, steps in self._past(keys):
             if job.db_index in known:
@@ -377,18 +395,8 @@ def _candidates(controller: Controller, chosen: Filter) -> list[Job]:
     return list(jobs.values())
 
 
-def record_order(job: Job) -> tuple[int, int, int, int]:
-    """Jobs by their ids, then arrays by theirs with their tasks in order and what waits last. Observed on 26.05."""
-    task = job.array_task_id if job.array_task_id is not None else 1 << 32
-    return (job.array_job_id, task, job.job_id, job.db_index)
-
-
-async def _latest(found: AsyncIterator[Found]) -> AsyncIterator[Found]:
-    """Of a requeued job the last run, where that run is among them: its runs follow one another."""
-    held: Found | None = None
-    async for job, steps in found:
-        if held is not None and held[0].job_id != job.job_id:
-            yield held
-        held = (job, steps)
-    if held is not None:
-        yield held
+def record_order(job: Job) -> tuple[int, int, int, int, int]:
+    """By their submission; of one second jobs by their ids, then arrays by theirs with their tasks in order and what
+    waits last. Observed on 26.05."""
+    task = job.array_task_id if job.array_task_id is not None else NO_TASK
+    return (job.submit_time, job.array_job_id, task, job.job_id, job.db_index)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from slurm_compat.core.cluster import ClusterConf, UserConf
+from slurm_compat.core.cluster import AccountConf, ClusterConf, UserConf
 
 ROOT = "root"
 ROOT_ACCOUNT, ROOT_USER = 1, 2
@@ -57,9 +57,21 @@ def _default_qos(conf: ClusterConf) -> tuple[str, ...]:
     return ("normal",) if "normal" in names else tuple(names[:1])
 
 
+_indexed: list[tuple[list[AccountConf], dict[str, AccountConf]]] = []  # of the configuration asked for last
+
+
+def accounts_by_name(conf: ClusterConf) -> dict[str, AccountConf]:
+    """Not to be changed: it is asked for once an association, and made once a list of accounts."""
+    kept = _indexed[0] if _indexed else None
+    if kept is None or kept[0] is not conf.accounts:
+        kept = (conf.accounts, {entry.name: entry for entry in reversed(conf.accounts)})
+        _indexed[:] = [kept]
+    return kept[1]
+
+
 def allowed_qos(conf: ClusterConf, account: str, own: Sequence[str] = ()) -> tuple[str, ...]:
     """The QOS of an association: its own list, else that of the nearest account above that has one."""
-    accounts = {entry.name: entry for entry in conf.accounts}
+    accounts = accounts_by_name(conf)
     seen: set[str] = set()
     while not own and account in accounts and account not in seen:
         seen.add(account)
@@ -72,7 +84,7 @@ def allowed_qos(conf: ClusterConf, account: str, own: Sequence[str] = ()) -> tup
 
 def default_qos(conf: ClusterConf, account: str, own: str = "") -> str:
     """The default QOS of an association, its own or that of the nearest account above; "" where nobody says one."""
-    accounts = {entry.name: entry for entry in conf.accounts}
+    accounts = accounts_by_name(conf)
     seen: set[str] = set()
     while not own and account in accounts and account not in seen:
         seen.add(account)

@@ -98,7 +98,8 @@ class Roles:
         coordinates = self._coordinates.get(person.name)
         if coordinates is None:
             coordinates = self._coordinates[person.name] = coordinated(self._conf, person.name)
-        return Caller(person.uid, person.gid, person.name, person.group, operator, admin, coordinates)
+        slurm_user = person.uid in self._admin_uids
+        return Caller(person.uid, person.gid, person.name, person.group, operator, admin, coordinates, slurm_user)
 
 
 class Owned(Protocol):
@@ -115,8 +116,8 @@ def require_owner(caller: Caller, job: Owned, refusal: int = ACCESS_DENIED) -> N
 
 
 def require_self(caller: Caller, job: Owned, refusal: int = ACCESS_DENIED) -> None:
-    """Who may run something as the job's user: that user, and root. An operator's power ends here."""
-    if caller.uid not in (job.user_id, 0):
+    """Who may run something as the job's user: that user, root and SlurmUser. An operator's power ends here."""
+    if not caller.may_act_as(job.user_id):
         raise SlurmError(refusal)
 
 

@@ -8,7 +8,8 @@ Everybody reads the whole as a ClusterConf (`effective`). An entry is a row of t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -50,6 +51,8 @@ class Book:
         self._declared: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
         self._touched: set[tuple[str, str]] = set()
         self._effective: ClusterConf | None = None
+        self._lists: dict[str, list[Any]] = {}  # of `effective`, by kind; each until something of its kind changes
+        self._people: Counter[str] | None = None  # associations of each user
 
     def fork(self) -> Book:
         """A copy to try changes on."""
@@ -57,6 +60,7 @@ class Book:
         book.entries = {kind: dict(entries) for kind, entries in self.entries.items()}
         book._next = dict(self._next)
         book._file, book._declared, book._effective = self._file, self._declared, self._effective
+        book._lists = dict(self._lists)
         return book
 
     # what it is made of
@@ -68,7 +72,7 @@ class Book:
                 self._next = dict(data)
             elif kind.startswith(PREFIX) and kind[len(PREFIX) :] in self.entries:
                 self.entries[kind[len(PREFIX) :]][name] = msgspec.convert(data, Entry)
-        self._effective = None
+        self._forget()
 
     def rebase(self, conf: ClusterConf) -> None:
         """The file as it is now. What it declares for the first time is given its number."""
@@ -85,7 +89,11 @@ class Book:
             for key in self._declared[kind]:
                 if key not in self.entries[kind]:
                     self._put(kind, key, Entry(self._number(kind, key)))
-        self._effective = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._effective = self._people = None
+        self._lists.clear()
 
     def save(self, change: Change) -> None:
         """Put what is new of it into a change."""
@@ -115,12 +123,15 @@ class Book:
         return number
 
     def _put(self, kind: str, key: str, entry: Entry | None) -> None:
+        if self._people is not None and kind == ASSOCIATION:
+            self._people[key.split("\t")[1]] += (entry is not None and not entry.gone) - self.has(kind, key)
         if entry is None:
             self.entries[kind].pop(key, None)
         else:
             self.entries[kind][key] = entry
         self._touched.add((kind, key))
         self._effective = None
+        self._lists.pop(ASSOCIATION if kind == USER else kind, None)
 
     def add(self, kind: str, key: str, values: dict[str, Any], at: int) -> int:
         """A new entry; one that was deleted and is remembered comes back with its number. -> the number."""
@@ -147,11 +158,33 @@ class Book:
     def effective(self) -> ClusterConf:
         """The whole as one configuration, every entry with its number. The same object until something changes."""
         if self._effective is None:
-            accounts = list(self._all(ACCOUNT, AccountConf))
-            users = self._with_records(list(self._all(ASSOCIATION, UserConf)))
-            qos = sorted(self._all(QOS, QosConf), key=lambda entry: entry.number)
-            self._effective = msgspec.structs.replace(self._file, accounts=accounts, users=users, qos=qos)
+            if ASSOCIATION not in self._lists:
+                self._lists[ASSOCIATION] = self._with_records(list(self._all(ASSOCIATION, UserConf)))
+            self._effective = msgspec.structs.replace(self.without_users(), users=self._lists[ASSOCIATION])
         return self._effective
+
+    def without_users(self) -> ClusterConf:
+        """`effective` with no users: quicker, where accounts and QOS are all that is asked for."""
+        if ACCOUNT not in self._lists:
+            self._lists[ACCOUNT] = list(self._all(ACCOUNT, AccountConf))
+        if QOS not in self._lists:
+            self._lists[QOS] = sorted(self._all(QOS, QosConf), key=lambda entry: entry.number)
+        return msgspec.structs.replace(self._file, accounts=self._lists[ACCOUNT], qos=self._lists[QOS], users=[])
+
+    def has(self, kind: str, key: str) -> bool:
+        """Whether there is such an entry; root's two always are."""
+        if (kind, key) in FIXED:
+            return True
+        entry = self.entries[kind].get(key)
+        return entry is not None and not entry.gone and (entry.own or key in self._declared[kind])
+
+    def people(self) -> Mapping[str, int]:
+        """How many associations each user has."""
+        if self._people is None:
+            keys = [key for key in self.entries[ASSOCIATION] if self.has(ASSOCIATION, key)]
+            self._people = Counter(key.split("\t")[1] for key in keys)
+            self._people[ROOT] = max(self._people[ROOT], 1)
+        return self._people
 
     def _all(self, kind: str, struct: type[C]) -> Iterator[C]:
         declared = self._declared[kind]

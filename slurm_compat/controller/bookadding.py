@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from slurm_compat.controller import book
-from slurm_compat.controller.associations import ROOT
+from slurm_compat.controller.associations import ROOT, Association, allowed_qos
 from slurm_compat.controller.bookvalues import (
     ACCOUNT_KEYS,
     LIMITS,
@@ -62,7 +62,8 @@ def account(work: Work, where: Where, values: Values) -> dict[str, Any]:
         if "organization" not in wanted:
             full.organization = parent if parent != ROOT else name
         number = work.book.add(book.ACCOUNT, name, whole(full), work.now)
-        work.note("Add Accounts", name, info({"description": full.description, "organization": full.organization}, {}))
+        told = info({"description": full.description, "organization": full.organization}, {})
+        work.note("Add Accounts", name, f"{told}, flags='0'")
         own = {"acct": name, "parent_acct": parent, "shares": full.fairshare} | _logged(wanted)
         work.note("Add Associations", f"id_assoc={number}", f"mod_time={work.now}, " + info(own, {}))
     return {"added": added, "existing": [name for name in names if name in known]}
@@ -96,17 +97,16 @@ def user(work: Work, where: Where, values: Values) -> dict[str, Any]:
     known = work.accounts()
     accounts = [name for name in asked if name in known]
     wanted = checked(work, values, LIMITS, UserConf)
-    there = {(one.account, one.name, one.partition) for one in work.users()}
-    people = {one.name for one in work.users()}
     partitions = names_of(where, "partitions") or [""]
     added = [
         (name, person, partition)
         for name in accounts
         for person in names
         for partition in partitions
-        if (name, person, partition) not in there
+        if not work.book.has(book.ASSOCIATION, book.association_key(name, person, partition))
     ]
-    new = [person for person in names if person not in people and any(person == one[1] for one in added)]
+    people = work.book.people()
+    new = [person for person in names if not people.get(person) and any(person == one[1] for one in added)]
     for person in new:
         record: Values = {"default_account": default if default in accounts else accounts[0], "admin_level": level}
         if default_wckey:
@@ -120,17 +120,18 @@ def user(work: Work, where: Where, values: Values) -> dict[str, Any]:
         number = work.book.add(book.ASSOCIATION, key, whole(full), work.now)
         own = {"acct": name, "user": person, "partition": partition, "shares": full.fairshare} | _logged(wanted)
         work.note("Add Associations", f"id_assoc={number}", f"mod_time={work.now}, " + info(own, {}))
-    if wanted.keys() & {"qos", "default_qos"}:
-        keys = set(added)
-        need_default_access(work, [one for one in work.tree() if (one.account, one.user, one.partition) in keys])
-    people |= set(new)
+        if wanted.keys() & {"qos", "default_qos"}:
+            allowed = allowed_qos(work.book.without_users(), name, full.qos)
+            need_default_access(
+                work, [(Association(number, name, person, "", 0, "", 1, allowed, False, partition), full)]
+            )
     return {
         "users": new,
         "associations": [list(one) for one in added],
         "unknown": [name for name in asked if name not in known],
         "wckeys": []
         if asked and not added
-        else _wckeys(work, [one for one in names if one in people], wckeys, default_wckey),
+        else _wckeys(work, [one for one in names if work.book.people().get(one)], wckeys, default_wckey),
     }
 
 

@@ -5,6 +5,7 @@ A change is tried on a copy; what the copy has become is in force at once and an
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -90,9 +91,11 @@ def _load(work: Work, where: Where, values: Values) -> dict[str, Any]:
         try:
             verb, entity, whom, what = step
             handler = HANDLERS[verb, entity]
+            whom = msgspec.convert(whom, dict[str, list[str]])
+            what = msgspec.convert(what, dict[str, Any])
         except (TypeError, ValueError, KeyError):
             raise SlurmError(BAD_ARGUMENT, "not a step of a file") from None
-        handler(work, msgspec.convert(whom, dict[str, list[str]]), msgspec.convert(what, dict[str, Any]))
+        handler(work, whom, what)
     return {}
 
 
@@ -107,8 +110,17 @@ def handler_of(verb: str, entity: str) -> Handler:
 async def change(controller: Controller, session: Session, args: calls.ChangeBook) -> dict[str, Any]:
     """The call `change_book`. Raises SlurmError, nothing changed, for what is refused."""
     handler = handler_of(args.verb, args.entity)
-    work = _work(controller, session)
-    answer = handler(work, args.where, args.values)
+    while True:
+        base = controller.book
+        work = _work(controller, session)
+        if handler is not _load:
+            answer = handler(work, args.where, args.values)
+            break
+        # a file may be long: it is worked through beside the loop, and anew if the book has changed meanwhile
+        loop = asyncio.get_running_loop()
+        answer = await loop.run_in_executor(None, handler, work, args.where, args.values)
+        if controller.book is base:
+            break
     if args.dry or not (work.book.touched or work.log):
         return answer
     await keep(controller, work)
@@ -195,7 +207,7 @@ def records(controller: Controller, session: Session, args: calls.Nothing) -> di
             [kind, key, entry.number]
             for kind in (book.ACCOUNT, book.ASSOCIATION, book.USER)
             for key, entry in own.entries[kind].items()
-            if entry.gone
+            if entry.gone and (caller.operator or not controller.conf.private_data)
         ],
     }
 

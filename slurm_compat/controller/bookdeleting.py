@@ -54,7 +54,9 @@ def account(work: Work, where: Where, values: Values) -> dict[str, Any]:
     _need_no_jobs(work, [job for job in work.live if job.account in names])
     for entry in gone:
         _remove(work, entry)
-    if taken:
+    if taken and of_associations:
+        work.note("Remove Associations", " || ".join(f"id_assoc={entry.number}" for entry in gone))
+    elif taken:
         shown = ",".join(f"'{entry.account}'" for entry in taken)
         for entry in taken:
             work.note("Remove Account Coords", f"(acct='{entry.account}')")

@@ -202,7 +202,8 @@ def _set_limits(work: Work, taken: list[Association], values: Values, user_lines
             for entry in work.tree()
             if entry.number in numbers or (not user_lines and entry.user and entry.parent_number in numbers)
         ]
-        need_default_access(work, touched)
+        after = _holders(work)
+        need_default_access(work, [(entry, after[entry.number]) for entry in touched])
     if taken:
         name = " || ".join(f"id_assoc={entry.number}" for entry in taken)
         work.note("Modify Associations", f"({name})", info(_plain(wanted), COLUMNS))

@@ -6,14 +6,14 @@ added to ("+=") and taken from ("-="). Everything that comes over the wire is ch
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from slurm_compat.controller.associations import Association, allowed_qos, default_qos
 from slurm_compat.controller.bookwork import BAD_ARGUMENT, Work, user_line
-from slurm_compat.core import preemption, treslimits
+from slurm_compat.core import preemption, qosflags, treslimits
 from slurm_compat.core.cluster import AccountConf, AssociationLimits, QosConf, UserConf
 from slurm_compat.core.errors import BadValue, SlurmError
 from slurm_compat.core.timefmt import minutes
@@ -42,6 +42,8 @@ def checked(
             raise SlurmError(BAD_ARGUMENT, f"{name} can't be set")
         if name in LISTS:
             found[name] = _list(work, name, value)
+            if name == "flags" and struct is QosConf:
+                found[name]["names"] = [_flag(each) for each in found[name]["names"]]
         elif value is None:
             default = types[name].default
             found[name] = None if default is msgspec.NODEFAULT else default
@@ -61,6 +63,15 @@ def checked(
             except msgspec.ValidationError as problem:
                 raise SlurmError(BAD_ARGUMENT, f"{name}: {problem}") from None
     return found
+
+
+def _flag(word: str) -> str:
+    """A QOS's flag, with the sign it may have."""
+    sign = word[: len(word) - len(word.lstrip("+-"))]
+    try:
+        return sign + qosflags.spelled(word[len(sign) :])
+    except BadValue as problem:
+        raise SlurmError(BAD_ARGUMENT, str(problem)) from None
 
 
 def _tres(work: Work, value: Any) -> str:
@@ -109,12 +120,14 @@ def new_values(work: Work, values: Mapping[str, Any], old: AssociationLimits | Q
     for name, value in values.items():
         if name == "qos" and isinstance(old, AssociationLimits):
             clears = value["op"] == "=" and not value["names"]
-            found[name] = [] if clears else sorted(listed(allowed_qos(work.conf, account, old.qos), value))
+            found[name] = (
+                [] if clears else sorted(listed(allowed_qos(work.book.without_users(), account, old.qos), value))
+            )
         elif name == "preempt":
             found[name] = listed(getattr(old, name), value)
         elif name == "flags":
-            before = [flag for flag in str(getattr(old, "flags", "")).split(",") if flag]
-            found[name] = ",".join(sorted(listed(before, value), key=_flag_place))
+            flags = [flag for flag in str(getattr(old, "flags", "")).split(",") if flag]
+            found[name] = ",".join(sorted(listed(flags, value), key=_flag_place))
         elif "tres" in name and value:
             found[name] = treslimits.merged(getattr(old, name), value)
         else:
@@ -133,16 +146,12 @@ def whole(struct: AccountConf | UserConf | QosConf) -> dict[str, Any]:
     return {named[key]: value for key, value in values.items() if named[key] not in IDENTITY}
 
 
-def need_default_access(work: Work, entries: Sequence[Association]) -> None:
+def need_default_access(work: Work, entries: Iterable[tuple[Association, AssociationLimits]]) -> None:
     """Raises SlurmError when an association of these would have a default QOS that it may not use."""
-    accounts = work.accounts()
-    users = {(user.account, user.name, user.partition): user for user in work.users()}
+    conf = work.book.without_users()
     lines = []
-    for entry in entries:
-        holder: AssociationLimits = (
-            users[entry.account, entry.user, entry.partition] if entry.user else accounts[entry.account]
-        )
-        default = default_qos(work.conf, entry.account, holder.default_qos)
+    for entry, holder in entries:
+        default = default_qos(conf, entry.account, holder.default_qos)
         if default and default not in entry.qos:
             lines.append(f"DefQOS = {default:<10} {user_line(work.cluster, entry)}")
     if lines:

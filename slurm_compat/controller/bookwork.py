@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from slurm_compat.controller.associations import ROOT, Association, coordinated, tree
+from slurm_compat.controller.associations import ROOT, Association, accounts_by_name, coordinated, tree
 from slurm_compat.controller.book import Book
 from slurm_compat.controller.caller import Caller
 from slurm_compat.core.cluster import AccountConf, ClusterConf, QosConf, UserConf
@@ -55,11 +55,12 @@ class Work:
 
     @property
     def cluster(self) -> str:
-        return self.conf.cluster_name
+        return self.book.without_users().cluster_name
 
     def accounts(self) -> dict[str, AccountConf]:
         """By name; root is always there."""
-        return {ROOT: AccountConf(name=ROOT, number=1)} | {account.name: account for account in self.conf.accounts}
+        listed = accounts_by_name(self.book.without_users())
+        return listed if ROOT in listed else {ROOT: AccountConf(name=ROOT, number=1)} | listed
 
     def users(self) -> list[UserConf]:
         """All associations of users; root's own is always there."""
@@ -69,7 +70,7 @@ class Work:
         return users
 
     def qos(self) -> dict[str, QosConf]:
-        return {qos.name: qos for qos in self.conf.qos}
+        return {qos.name: qos for qos in self.book.without_users().qos}
 
     def tree(self) -> list[Association]:
         return tree(self.conf)

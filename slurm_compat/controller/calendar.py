@@ -39,7 +39,8 @@ KIND = "reservation"
 class Calendar:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
-        self._due = Due(lambda kind, key: self.tick())
+        self._due = Due(lambda kind, key: self._rung())
+        self._next = 0  # when the clock is looked at next; 0: nothing is expected
         self.next_id = 1
 
     @property
@@ -95,12 +96,24 @@ class Calendar:
                 self._over(one, change, now)
             else:
                 self._refill(one, change, now)
-        self._recheck(change, now)
+        changes = self._recheck(change, now)
         self._controller.handover.reoffer(list(self._controller.staging.blocked))
         self._controller.reasons.stale()
-        self._arm(now)
+        self._arm(now, changes)
 
-    def _arm(self, now: int) -> None:
+    def _rung(self) -> None:
+        self._next = 0
+        self.tick()
+
+    def _look_at(self, moment: int) -> None:
+        """Look then at the latest; a look before it finds out by itself what is next."""
+        if moment and not 0 < self._next <= moment:
+            self._next = moment
+            self._due.at(moment, "settle", 0)
+
+    def _arm(self, now: int, changes: int) -> None:
+        """The next look: a beginning, an end, or (`changes`) a job inside Armada whose nodes become others."""
+        self._look_at(changes)
         for one in self.all.values():
             start, end = one.window(now)
             if "TIME_FLOAT" in one.flags:
@@ -108,7 +121,7 @@ class Calendar:
             moment = start if start > now else end
             if PURGE_COMP in one.flags and one.idle_since:
                 moment = min(moment, max(one.idle_since, start) + one.purge_after)
-            self._due.at(moment, "settle", 0)
+            self._look_at(moment)
 
     def _over(self, one: Reservation, change: Change, now: int) -> None:
         """An occurrence has ended. Its running jobs are ended by their agents, who know when."""
@@ -147,9 +160,13 @@ class Calendar:
         one.idle_since = one.idle_since or now
         return now - one.idle_since >= one.purge_after
 
-    def _recheck(self, change: Change, now: int) -> None:
-        """Jobs that wait inside Armada with an answer that no longer holds come back."""
+    def _recheck(self, change: Change, now: int) -> int:
+        """Jobs that wait inside Armada with an answer that no longer holds come back.
+
+        The answer: when the next one's will no longer hold, 0 where nobody knows.
+        """
         controller = self._controller
+        moments = []
         for job_id in list(controller.staging.inside):
             job = controller.table.jobs.get(job_id)
             if job is None or not job.staged or job.state != PENDING:
@@ -158,6 +175,9 @@ class Calendar:
             if waits or set(job.barred) != reserved.barred(controller.cluster, job, now):
                 again = copy.copy(controller.handover.take_back(job, change, "reservations changed"))
                 controller.readiness.changed(again, change)
+            elif moment := reserved.changes_at(controller.cluster, job, now):
+                moments.append(moment)
+        return min(moments, default=0)
 
     # nodes that are replaced
 
@@ -208,9 +228,7 @@ class Calendar:
         """The job goes to Armada now: with these nodes left out, and until then."""
         cluster, now = self._controller.cluster, self._controller.now()
         job.barred = sorted(reserved.barred(cluster, job, now)) if cluster.reservations else []
-        moment = reserved.changes_at(cluster, job, now)
-        if moment:
-            self._due.at(moment, "settle", 0)
+        self._look_at(reserved.changes_at(cluster, job, now))
 
     def attract(self, job: Job) -> None:
         """A job that is about to go may run in a MAGNETIC reservation, if that is where there is room."""
@@ -230,29 +248,29 @@ class Calendar:
         for one in reserved.of_job(self._controller.cluster, job):
             if not one.nodes or one.flexible or names <= set(one.nodes):
                 job.resv_id = one.reservation_id
-                job.resv_ends_at = self._ends(one, now)
+                job.resv_ends_at = self._ends(one, job, now)
                 break
         if any("REPLACE" in one.flags for one in self.all.values()):
-            self._due.at(now, "settle", 0)
+            self._look_at(now)
 
-    def _ends(self, one: Reservation, now: int) -> int:
-        """When its jobs are ended with it, 0: never. OverTimeLimit is none of a reservation's."""
+    def _ends(self, one: Reservation, job: Job, now: int) -> int:
+        """When a job is ended with it, 0: never. OverTimeLimit, which agents add, is none of a reservation's."""
         if one.flexible or "TIME_FLOAT" in one.flags:
             return 0
-        return one.window(now)[1] - self._controller.conf.over_time_limit * 60
+        return one.window(now)[1] - launching.over_time_limit(self._controller, job) * 60
 
     def ended(self, job: Job) -> None:
         """A job is gone: what it left may be another's, and its reservation empty."""
         if self.all and (job.resv_id or any(not one.whole or PURGE_COMP in one.flags for one in self.all.values())):
-            self._due.at(self._controller.now(), "settle", 0)
+            self._look_at(self._controller.now())
 
     def tell_ends(self, one: Reservation, change: Change) -> None:
         """Its end is another: agents of its running jobs hear of it."""
         now = self._controller.now()
         for job_id in list(self._controller.table.running):
             job = self._controller.table.jobs[job_id]
-            if job.resv_id == one.reservation_id and job.resv_ends_at != self._ends(one, now):
-                job.resv_ends_at = self._ends(one, now)
+            if job.resv_id == one.reservation_id and job.resv_ends_at != self._ends(one, job, now):
+                job.resv_ends_at = self._ends(one, job, now)
                 self._controller.put(change, job)
                 message = {"msg": "update", "end_time": launching.end_time(job)}
                 change.then.append(partial(self._controller.agents.say, job_id, message))

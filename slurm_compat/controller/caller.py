@@ -13,6 +13,11 @@ class Caller(NamedTuple):
     operator: bool
     admin: bool
     coordinates: frozenset[str] = frozenset()  # accounts whose coordinator this is, with those below them
+    slurm_user: bool = False  # SlurmUser, or who runs the controller
+
+    def may_act_as(self, uid: int) -> bool:
+        """Run something in this user's name: they themselves, root, and whose processes do so anyway."""
+        return self.uid in (uid, 0) or self.slurm_user
 
     def has_power(self, user_id: int, account: str) -> bool:
         """Over a job of this user in this account: its owner, the account's coordinator, or an operator."""

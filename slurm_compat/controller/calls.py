@@ -233,6 +233,9 @@ class Calls:
         row = _compiled(views.step_row, args.fields)
         now = controller.now()
         chosen = self._named(args.job_ids) if args.job_ids else running(controller)
+        if args.job_ids:
+            # a heterogeneous job's number means its first component: the others have steps of their own
+            chosen = [job for job in chosen if not job.het_offset or job.job_id in args.job_ids]
         rows = [
             row(step, job, now, controller)
             for job in self._shown(session, chosen, args.job_ids)

@@ -75,7 +75,7 @@ def _whose(controller: Controller, session: Session, uid: int) -> Caller:
         raise SlurmError(errors.DISABLED)
     if caller.uid == uid:
         return caller
-    if not caller.admin:
+    if not caller.may_act_as(uid):
         raise SlurmError(errors.USER_ID_MISSING)
     return controller.roles.caller(controller.people.person(uid))
 

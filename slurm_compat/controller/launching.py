@@ -34,6 +34,13 @@ def end_time(job: Job) -> int:
     return min(own or job.resv_ends_at, job.resv_ends_at) if job.resv_ends_at else own
 
 
+def over_time_limit(controller: Controller, job: Job) -> int:
+    """Minutes that a job may go on past its limit: its partition's, else the cluster's."""
+    part = controller.cluster.partitions.get(job.partition)
+    own = part.over_time_limit if part is not None else None
+    return controller.conf.over_time_limit if own is None else own
+
+
 def _limit_end(job: Job) -> int:
     if job.limit_ends_at and job.start_time:
         return job.limit_ends_at + job.suspended_for
@@ -103,7 +110,7 @@ def packet(controller: Controller, job: Job, script: bytes, environment: bytes) 
             "contain": contains(conf.prolog_flags),
             "sample_interval": conf.job_acct_gather_frequency,
             "controller_host": controller.hostname,
-            "over_time_limit": conf.over_time_limit,
+            "over_time_limit": over_time_limit(controller, job),
             "task_plugin": conf.task_plugin,
         },
     }

@@ -8,30 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from slurm_compat.controller.consumption import WALL, Consumption
+from slurm_compat.controller.consumption import Consumption
 from slurm_compat.controller.jobs import Job
-from slurm_compat.controller.limitrules import (
-    HELD,
-    JOB,
-    JOB_TIME,
-    JOBS,
-    LEAST,
-    NODE,
-    PROMISED,
-    TIME,
-    USED,
-    WALL_USED,
-    Book,
-    Owner,
-    Rule,
-    Rules,
-    rules_of,
-)  # fmt: skip
+from slurm_compat.controller.limitchecks import ALONE, HOLDS, Wanted, fullest
+from slurm_compat.controller.limitrules import JOB_TIME, TIME, Book, Owner, Rules, rules_of
 from slurm_compat.controller.limits import enforced
 from slurm_compat.controller.shares import half_life_of
-from slurm_compat.controller.tally import FOREVER, Bucket, Entry, Tally, amounts_of
+from slurm_compat.controller.tally import Bucket, Entry, Tally, amounts_of
 from slurm_compat.core.cluster import ClusterConf, QosConf
 from slurm_compat.core.errors import ACCOUNTING_POLICY, SlurmError
 from slurm_compat.core.model import UNLIMITED
@@ -41,20 +26,6 @@ if TYPE_CHECKING:
     from slurm_compat.controller.nodes import Cluster
 
 THRESHOLD = "QOSUsageThreshold"
-
-
-class Wanted(NamedTuple):
-    """What a job asks for. `per_node`: of its fullest node; `time_limit` in minutes."""
-
-    tres: Mapping[str, int]
-    per_node: Mapping[str, int]
-    time_limit: int
-    factor: float = 1.0  # of the QOS, where UsageFactorSafe lets it count
-
-    @property
-    def minutes(self) -> float:
-        whole = FOREVER // 60 if self.time_limit == UNLIMITED else self.time_limit
-        return whole * self.factor
 
 
 class Limiter:
@@ -72,7 +43,7 @@ class Limiter:
         self._sums: dict[Bucket, dict[str, float]] = {}  # of accounts, as of one second
         self._sums_at = 0.0
         self._any = False
-        self._safe = False
+        self.safe = False
         self._learn()
 
     # who counts where
@@ -90,7 +61,7 @@ class Limiter:
         conf = self._book.conf
         self._rules.clear()
         self._any = enforced(conf, "limits")
-        self._safe = enforced(conf, "safe")
+        self.safe = enforced(conf, "safe")
         self._half = half_life_of(conf)
 
     def changed(self) -> None:
@@ -244,84 +215,6 @@ def accrual(book: Book, owner: Owner) -> Iterator[tuple[Bucket, int]]:
     own = next((holder.max_jobs_accrue for _, holder in line if holder.max_jobs_accrue is not None), None)
     if own is not None:
         yield ("user", owner.account, owner.user_name), own
-
-
-def fullest(shape: Shape) -> dict[str, int]:
-    """What the fullest of a job's nodes gives, TRES by TRES."""
-    most: dict[str, int] = {}
-    for member in shape.members:
-        for name, amount in (("cpu", member.cpus), ("mem", member.memory_mib), ("gres/gpu", member.gpus)):
-            most[name] = max(most.get(name, 0), amount)
-    return most
-
-
-# what a rule asks: True while the job may start
-
-Holds = Callable[[Limiter, Rule, Wanted], bool]
-
-
-def _minutes_used(limiter: Limiter, rule: Rule, name: str) -> float:
-    return limiter.used(rule.bucket).get(name, 0.0) / 60
-
-
-def _minutes_promised(limiter: Limiter, rule: Rule) -> float:
-    factor = limiter.usage_factor(str(rule.bucket[1])) if rule.of_qos else 1.0
-    return limiter.tally.of(rule.bucket).promised(rule.tres, limiter.now()) / 60 * factor
-
-
-def _wall_used(limiter: Limiter, rule: Rule, wanted: Wanted) -> bool:
-    return _minutes_used(limiter, rule, WALL) < rule.most
-
-
-def _jobs(limiter: Limiter, rule: Rule, wanted: Wanted) -> bool:
-    return limiter.tally.of(rule.bucket).jobs < rule.most
-
-
-def _time(limiter: Limiter, rule: Rule, wanted: Wanted) -> bool:
-    return wanted.time_limit <= rule.most
-
-
-def _used(limiter: Limiter, rule: Rule, wanted: Wanted) -> bool:
-    """Enough is left to begin; with `safe`, to end as well, after all that runs."""
-    used = _minutes_used(limiter, rule, rule.tres)
-    if not limiter._safe:
-        return used < rule.most
-    return used + _minutes_promised(limiter, rule) + wanted.tres.get(rule.tres, 0) * wanted.minutes <= rule.most
-
-
-def _held(limiter: Limiter, rule: Rule, wanted: Wanted) -> bool:
-    return limiter.tally.of(rule.bucket).used(rule.tres) + wanted.tres.get(rule.tres, 0) <= rule.most
-
-
-def _promised(limiter: Limiter, rule: Rule, wanted: Wanted) -> bool:
-    return _minutes_promised(limiter, rule) + wanted.tres.get(rule.tres, 0) * wanted.minutes <= rule.most
-
-
-def _job_time(limiter: Limiter, rule: Rule, wanted: Wanted) -> bool:
-    return wanted.tres.get(rule.tres, 0) * wanted.minutes <= rule.most
-
-
-def _job(limiter: Limiter, rule: Rule, wanted: Wanted) -> bool:
-    return wanted.tres.get(rule.tres, 0) <= rule.most
-
-
-def _node(limiter: Limiter, rule: Rule, wanted: Wanted) -> bool:
-    return wanted.per_node.get(rule.tres, 0) <= rule.most
-
-
-def _least(limiter: Limiter, rule: Rule, wanted: Wanted) -> bool:
-    return wanted.tres.get(rule.tres, 0) >= rule.most
-
-
-HOLDS: dict[str, Holds] = {
-    WALL_USED: _wall_used, JOBS: _jobs, TIME: _time, USED: _used, HELD: _held, PROMISED: _promised,
-    JOB_TIME: _job_time, JOB: _job, NODE: _node, LEAST: _least,
-}  # fmt: skip
-# the same of a job alone: what could never hold, however little others have
-ALONE: dict[str, Holds] = {
-    TIME: _time, USED: _job_time, HELD: _job, PROMISED: _job_time, JOB_TIME: _job_time, JOB: _job, NODE: _node,
-    LEAST: _least,
-}  # fmt: skip
 
 
 def of_cluster(cluster: Cluster) -> Limiter:

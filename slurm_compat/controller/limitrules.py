@@ -22,7 +22,7 @@ from slurm_compat.core.timefmt import UNLIMITED, seconds_of
 
 ROOT = "root"
 
-# what a rule compares: see limiter.HOLDS
+# what a rule compares: see limitchecks.HOLDS
 WALL_USED, JOBS, TIME, USED, HELD, PROMISED, JOB_TIME, JOB, NODE, LEAST = (
     "wall used", "jobs", "time", "used", "held", "promised", "job time", "job", "node", "least",
 )  # fmt: skip

@@ -31,16 +31,27 @@ def enforced(conf: ClusterConf, what: str) -> bool:
     return what in words or (what == "associations" and bool(words & {"limits", "qos", "safe", "wckeys"}))
 
 
+_indexed: list[tuple[list[UserConf], dict[str, list[tuple[int, UserConf]]]]] = []  # of the users asked for last
+
+
+def _associations_of(conf: ClusterConf, user_name: str) -> list[tuple[int, UserConf]]:
+    """A user's associations with their places in the list: thousands of users are looked up for each job."""
+    kept = _indexed[0] if _indexed else None
+    if kept is None or kept[0] is not conf.users:
+        found: dict[str, list[tuple[int, UserConf]]] = {}
+        for place, user in enumerate(conf.users):
+            found.setdefault(user.name, []).append((place, user))
+        kept = (conf.users, found)
+        _indexed[:] = [kept]
+    return kept[1].get(user_name, [])
+
+
 def association(conf: ClusterConf, user_name: str, account: str, partition: str = "") -> Association:
     """Where a user's job is booked; the default account for "". Raises SlurmError for one that has to be known.
 
     An association of the job's partition goes before one of any partition.
     """
-    own = [
-        (place, user)
-        for place, user in enumerate(conf.users)
-        if user.name == user_name and user.partition in ("", partition)
-    ]
+    own = [entry for entry in _associations_of(conf, user_name) if entry[1].partition in ("", partition)]
     own.sort(key=lambda entry: not entry[1].partition)
     if account:
         chosen = [entry for entry in own if entry[1].account.lower() == account.lower()]

@@ -11,6 +11,7 @@ from slurm_compat.controller import reservation
 from slurm_compat.controller.node import Node
 from slurm_compat.controller.partitions import Partition
 from slurm_compat.core import tres
+from slurm_compat.core.billing import billed
 from slurm_compat.translators.gres import Amounts
 
 if TYPE_CHECKING:
@@ -90,6 +91,6 @@ def partition_values(cluster: Cluster, part: Partition) -> dict[str, Any]:
         "preempt_mode": part.preempt_mode or cluster.conf.preempt_mode.upper(),
         "total_nodes": len(part.node_names),
         "total_cpus": total["cpu"],
-        "tres": tres.show(total),
+        "tres": tres.show(total | {"billing": billed(total, part.tres_billing_weights)}),
         "cluster": cluster.conf.cluster_name,
     }

@@ -19,6 +19,7 @@ from slurm_compat.controller.node import Held, Node, bits_of, node_of
 from slurm_compat.controller.partitions import Partition, partition_of
 from slurm_compat.controller.reservation import Reservation
 from slurm_compat.core import hostlist, tres
+from slurm_compat.core.billing import billed
 from slurm_compat.core.cluster import ClusterConf, NodeConf, PartitionConf
 from slurm_compat.core.cpulist import cpu_numbers, cpu_text
 from slurm_compat.core.errors import INVALID_NODE_NAME, INVALID_PARTITION_NAME, BadValue, SlurmError
@@ -145,6 +146,7 @@ class Cluster:
             total_cpus=sum(node.cpus for node in members),
             gres_names=self.gres_names,
             tres_listed=self.tres_listed,
+            billing_weights=part.tres_billing_weights,
         )
 
     def rooms(self, names: Iterable[str], free: bool = False, open_only: bool = False) -> list[Room]:
@@ -168,6 +170,9 @@ class Cluster:
         return any(self.partitions[name].exclusive != "NO" for name in partition.split(",") if name in self.partitions)
 
     def _as_in(self, request: JobRequest, partition: str) -> JobRequest:
+        """A job of --exclusive=user has what it asks for where the embedded engine keeps other users away."""
+        if request.exclusive == "user" and not self.conf.armada.address:
+            request = msgspec.structs.replace(request, exclusive="")
         if request.exclusive or not self.whole_nodes(partition):
             return request
         return msgspec.structs.replace(request, exclusive="exclusive")
@@ -214,12 +219,9 @@ class Cluster:
         """
         request = narrowed or job.request
         if request.prefer:
-            both = f"({request.constraints})&({request.prefer})" if request.constraints else request.prefer
-            preferred = msgspec.structs.replace(request, constraints=both, prefer="")
-            try:
-                found = self.lay_out(preferred, job.partition, free=True, open_only=True)
-            except BadValue:  # brackets within brackets: the two can't be said in one
-                found = Shape()
+            # what is preferred stands in for what is asked, as observed; only where it can't be had now that counts
+            preferred = msgspec.structs.replace(request, constraints=request.prefer, prefer="")
+            found = self.lay_out(preferred, job.partition, free=True, open_only=True)
             if found.members:
                 return looked_at(found)
         found = self.lay_out(request, job.partition, free=True, open_only=True)
@@ -287,14 +289,16 @@ class Cluster:
             tres.add(used, counts)
         return used
 
-    def tres_of(self, resources: Iterable[Sequence[Any]]) -> str:
+    def tres_of(self, resources: Iterable[Sequence[Any]], partition: str = "") -> str:
         """AllocTRES of an allocation: "cpu=4,mem=2G,node=2,billing=4,gres/gpu=2"."""
         total = {"cpu": 0, "mem": 0, "node": 0, "billing": 0}
         amounts: Amounts = {}
         for _, cpus, _, memory_mib, words in resources:
             tres.add(total, {"cpu": cpus, "mem": memory_mib, "node": 1, "billing": cpus})
             tres.add(amounts, gres_of_text(words)[0])
-        return tres.show(total | gres.as_tres(amounts, self.tres_listed))
+        total |= gres.as_tres(amounts, self.tres_listed)
+        part = self.partitions.get(partition)
+        return tres.show(total | {"billing": billed(total, part.tres_billing_weights if part is not None else "")})
 
     # changes by an administrator
 
@@ -369,7 +373,24 @@ class Cluster:
     def node_rows(self, fields: Sequence[str], names: Sequence[str] = ()) -> list[list[Any]]:
         """Rows in the cluster's order; of these nodes only, when some are named."""
         wanted = set(names)
-        return [self.node_row(name, fields) for name in self.nodes if not wanted or name in wanted]
+        owners = self._owners() if "owner" in fields else {}
+        rows = []
+        for name in self.nodes:
+            if not wanted or name in wanted:
+                row = self.node_row(name, fields)
+                if name in owners:
+                    row[list(fields).index("owner")] = owners[name]
+                rows.append(row)
+        return rows
+
+    def _owners(self) -> dict[str, str]:
+        """The nodes that a user has for themselves, by --exclusive=user: as shown, "alice(2001)"."""
+        return {
+            entry[0]: f"{job.user_name}({job.user_id})"
+            for job in self.live()
+            if job.request.exclusive == "user"
+            for entry in job.resources
+        }
 
     def partition_row(self, name: str, fields: Sequence[str]) -> list[Any]:
         return noderows.row(noderows.partition_values(self, self.partition(name)), fields)

@@ -60,7 +60,7 @@ class Outward:
         for port, hosts in tls.addresses(controller.conf).items():
             assert controller.identity is not None
             try:
-                await server.listen_tcp("", port, controller.identity.context)
+                await server.listen_tcp(tls.listen_on(hosts), port, controller.identity.context)
             except OSError as problem:
                 raise BadValue(f"port {port}: {problem.strerror}") from None
             log.info("agents and commands elsewhere may dial %s at port %d", ", ".join(hosts), port)

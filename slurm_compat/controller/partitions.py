@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from slurm_compat.core import hostlist, preemption, timefmt
+from slurm_compat.core import billing, hostlist, preemption, timefmt
 from slurm_compat.core.cluster import PartitionConf
 from slurm_compat.core.errors import (
     INVALID_NODE_NAME,
@@ -17,6 +17,8 @@ from slurm_compat.core.errors import (
     SlurmError,
 )
 from slurm_compat.core.model import UNLIMITED
+
+INVALID_WEIGHTS = 2116
 
 
 @dataclass
@@ -108,6 +110,7 @@ def partition_of(conf: PartitionConf, names: Sequence[str]) -> Partition:
         priority_job_factor=conf.priority_job_factor,
         priority_tier=conf.priority_tier,
         oversubscribe=conf.over_subscribe,
+        tres_billing_weights=_weights(conf.tres_billing_weights),
         grace_time=conf.grace_time,
         preempt_mode=conf.preempt_mode.upper(),
         hidden=conf.hidden,
@@ -115,6 +118,12 @@ def partition_of(conf: PartitionConf, names: Sequence[str]) -> Partition:
         node_selector=conf.node_selector,
         priority_class=conf.priority_class,
     )
+
+
+def _weights(text: str) -> str:
+    """The same text, once it was read. Raises BadValue."""
+    billing.weights(text)
+    return text
 
 
 def _sets(nodes: str) -> str:
@@ -167,6 +176,10 @@ def change(partition: Partition, changes: Mapping[str, Any], names: Sequence[str
     for name in changes:
         if name not in known:
             raise SlurmError(NOT_SUPPORTED)
+    try:
+        _weights(str(changes.get("tres_billing_weights") or ""))
+    except BadValue:
+        raise SlurmError(INVALID_WEIGHTS) from None
     if changes.get("lln"):
         raise SlurmError(NOT_SUPPORTED, f"LLN: {TEXT[NOT_SUPPORTED]}; Armada goes by the nodes' order and room")
     try:

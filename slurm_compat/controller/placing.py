@@ -66,7 +66,7 @@ def book(controller: Controller, job: Job, links: Iterable[Link]) -> None:
     job.node_count = len(names)
     job.cpus = sum(entry[1] for entry in job.resources)
     job.licenses_allocated = job.request.licenses
-    job.tres_alloc_str = cluster.tres_of(job.resources)
+    job.tres_alloc_str = cluster.tres_of(job.resources, job.partition)
     controller.calendar.started(job)
 
 

@@ -150,7 +150,8 @@ class Preempting:
         for name in job.partition.split(","):
             if name not in cluster.partitions:
                 continue
-            free = taken(cluster.rooms(cluster.partitions[name].node_names, free=True, open_only=True), promised)
+            nodes = self._nodes(job, name)
+            free = taken(cluster.rooms(nodes, free=True, open_only=True), promised)
             if self._fits(job, name, free, (), promised):
                 # what was made free for it stays so until it runs, if that doesn't take too long
                 first = self._made.setdefault(job.job_id, time.monotonic()) if job.job_id in self._claims else 0.0
@@ -169,6 +170,11 @@ class Preempting:
                 return True
         return False
 
+    def _nodes(self, job: Job, partition: str) -> list[str]:
+        """The partition's nodes without those that reservations keep it from."""
+        barred = set(job.barred)
+        return [name for name in self._controller.cluster.partitions[partition].node_names if name not in barred]
+
     def _fits(
         self, job: Job, partition: str, free: list[Room], more: Iterable[Freed], promised: list[tuple[str, Member]]
     ) -> bool:
@@ -179,7 +185,7 @@ class Preempting:
     def _victims(self, job: Job, partition: str, going: dict[int, Freed]) -> list[Job]:
         """Those that may be preempted on the partition's nodes, the least first: of the lowest QOS or partition."""
         table, now = self._controller.table, self._controller.now()
-        nodes = set(self._controller.cluster.partitions[partition].node_names)
+        nodes = set(self._nodes(job, partition))
         found = [
             other
             for other in map(table.jobs.__getitem__, table.running)
@@ -189,7 +195,11 @@ class Preempting:
             and self.may(job, other)
             and self.exempt_until(other) <= now
         ]
-        found.sort(key=lambda other: (self._rank(other), other.node_count, other.job_id))
+        found.sort(
+            key=lambda other: (
+                self._rank(other), other.node_count, other.array_job_id or other.job_id, other.array_task_id or 0
+            )
+        )  # fmt: skip
         return found
 
     def _rank(self, job: Job) -> int:

@@ -19,7 +19,7 @@ from slurm_compat.translators.jobspec import armada_priority
 if TYPE_CHECKING:
     from slurm_compat.controller.controller import Controller
 
-MOST_CALLS = 100  # of one queue in one round, those that start soonest first; the others have theirs in the next
+MOST_CALLS = 100  # of one round, in each queue those that start soonest first; the others have theirs in the next
 
 
 class Reordering:
@@ -27,6 +27,7 @@ class Reordering:
         self._controller = controller
         self._last = float("-inf")  # when a round was, on the monotonic clock
         self._timer: asyncio.TimerHandle | None = None
+        self._turn = 0  # of the queues: each begins a round some day
 
     def soon(self) -> None:
         """Priorities changed: a round, when the interval lets it."""
@@ -44,17 +45,23 @@ class Reordering:
         self._timer = None
         self._last = time.monotonic()
         change = Change()
-        for queue, job_ids in self._controller.staging.by_queue():
-            self.reorder(queue, job_ids, change)
+        queues = list(self._controller.staging.by_queue())
+        first = self._turn % max(len(queues), 1)
+        left = MOST_CALLS
+        for queue, job_ids in queues[first:] + queues[:first]:
+            left -= self.reorder(queue, job_ids, change, left)
+            self._turn += 1
+            if left <= 0:
+                break  # the next queue is the first of the next round
         if change:
             self._controller.commit(change)
 
-    def reorder(self, queue: str, job_ids: list[int], change: Change) -> int:
-        """Tell Armada what stands in the wrong place of this queue; how many calls that takes."""
+    def reorder(self, queue: str, job_ids: list[int], change: Change, most: int = MOST_CALLS) -> int:
+        """Tell Armada what stands in the wrong place of this queue, in so many calls at most; how many it takes."""
         units = self._units(job_ids)
         order = sorted(units.values(), key=lambda jobs: (-jobs[0].priority, jobs[0].array_job_id or jobs[0].job_id))
         wanted = [Waiting(jobs[0].job_id, jobs[0].told_priority, jobs[0].placements[0].armada_id) for jobs in order]
-        told = moves(wanted)[:MOST_CALLS]
+        told = moves(wanted)[:most]
         for move in told:
             self._tell(queue, move, units, change)
         return len(told)

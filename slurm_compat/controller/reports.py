@@ -116,9 +116,28 @@ async def job_sizes(controller: Controller, session: Session, args: calls.JobSiz
         args = msgspec.structs.replace(args, user_ids=[session.caller.uid])
 
     def read(connection: Connection) -> list[list[Any]]:
-        return sizes_of(args, map(_sized, history.overlapping(connection, start, args.end)))
+        if args.group_ids or args.nodes:  # of which only the records know
+            return sizes_of(args, map(_sized, history.overlapping(connection, start, args.end)))
+        which = history.Filter(
+            job_ids=args.job_ids, user_ids=args.user_ids, partitions=args.partitions, wckeys=args.wckeys
+        )
+        over = history.sizes(connection, which, start, args.end)
+        return _together(args.tres, over, sizes_of(args, map(_sized, history.living(connection))))
 
     return {"rows": await controller.store.read(read)}
+
+
+def _together(
+    tres_name: str, over: Iterable[tuple[str, str, str, float, int]], living: Iterable[list[Any]]
+) -> list[list[Any]]:
+    """What is over, by the text of its TRES, and what is not, by its CPUs, as one table."""
+    found: dict[tuple[str, str, int], list[int]] = {(row[0], row[1], row[2]): row[3:] for row in living}
+    for account, wckey, text, seconds, jobs in over:
+        amounts = dict(amounts_of(text))
+        sums = found.setdefault((account, wckey, amounts.get("cpu", 0)), [0, 0])
+        sums[0] += int(amounts.get(tres_name, 0) * seconds)
+        sums[1] += jobs
+    return [[*key, *sums] for key, sums in sorted(found.items())]
 
 
 def sizes_of(args: calls.JobSizes, runs: Iterable[SizedRun]) -> list[list[Any]]:

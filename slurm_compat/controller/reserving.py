@@ -26,7 +26,7 @@ SEVERAL_RECUR = "Please specify only one reoccurring flag"
 
 
 class View(NamedTuple):
-    """What a reservation is judged by. `ends`: when the last job on a node is over, but for those of one reservation."""
+    """What a reservation is judged by. `ends`: when a node's last job is over, but for those of one reservation."""
 
     cluster: Cluster
     now: int

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from slurm_compat.armada.client import ArmadaError
 from slurm_compat.controller import bookcalls, consumption, crontabs, deadlines, limitmail, partitionkeeping, shares
-from slurm_compat.controller.jobs import Job
+from slurm_compat.controller.jobs import Job, slim
 from slurm_compat.controller.machine import Event
 from slurm_compat.controller.table import job_of, step_of
 from slurm_compat.core.states import COMPLETING, PENDING
@@ -40,7 +40,7 @@ async def restore(controller: Controller, watch: Watch) -> None:
     table = controller.table
     interned = controller.submissions.interned
     for data in saved.jobs:
-        job = job_of(data)
+        job = slim(job_of(data))
         job.request = interned.one(job.request)
         job.shape = interned.one(job.shape)
         table.place(job)

@@ -14,15 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import select
 
 from slurm_compat.controller import associations, nodeevents
 from slurm_compat.controller.rollup import HOUR, Down, Hour, Reserved, Window, run_of
 from slurm_compat.core import tres
 from slurm_compat.core.errors import BadValue
-from slurm_compat.store import history, rollups
+from slurm_compat.store import history, questions, rollups
 from slurm_compat.store.changes import Change
-from slurm_compat.store.schema import things
 from slurm_compat.store.store import Connection
 
 if TYPE_CHECKING:
@@ -143,8 +141,7 @@ class Record(msgspec.Struct):
 
 def recorded(connection: Connection, start: int, end: int) -> list[Record]:
     """Those of which some part is between the two, by their start."""
-    query = select(things.c.data).where(things.c.kind == "reservation")
-    kept = [_record(row.data) for row in connection.execute(query)]
+    kept = [_record(data) for data in questions.things_of(connection, "reservation")]
     there = [one for one in kept if one.start_time < end and one.end_time > start]
     return sorted(there, key=lambda one: (one.start_time, one.name))
 

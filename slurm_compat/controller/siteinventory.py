@@ -67,8 +67,7 @@ class Sources:
 
     async def ask(self) -> dict[str, SeenNode]:
         """All sources at once, each in a thread. One that doesn't answer leaves what it said, as stale."""
-        await asyncio.gather(*(self._ask_worker(worker) for worker in self._workers))
-        await asyncio.gather(*(self._ask_prometheus(url) for url in self._urls))
+        await asyncio.gather(*map(self._ask_worker, self._workers), *map(self._ask_prometheus, self._urls))
         seen = self.seen()
         if any(not node.stale for node in seen.values()):
             self._keep(seen)

@@ -90,6 +90,11 @@ def plan(job: Job, steps: Iterable[Step], request: StepRequest) -> Granted:
         memory = _memory(job, request, node, count)
         if memory > node.memory_mib and not request.overlap:
             raise Busy
+        if request.overlap and request.memory_per_cpu and not request.interactive:
+            # memory counted by CPUs is not shared with steps that don't overlap, and not waited for either
+            entry = next(entry for entry in job.resources if entry[0] == node.name)
+            if memory > _free(entry, running, False).memory_mib:
+                raise SlurmError(errors.INVALID_TASK_MEMORY)
         layout.append((node.name, own, count))
         resources.append((node.name, count, cpu_text(node.cpus[:count]), memory, lines))
     return Granted(

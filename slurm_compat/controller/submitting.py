@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import sys
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from slurm_compat.controller import het, pending, placing, reserved
-from slurm_compat.controller.jobs import NO_HOLD, USER_HOLD, Job
+from slurm_compat.controller.jobs import NO_HOLD, USER_HOLD, Job, slim
 from slurm_compat.controller.server import Session
 from slurm_compat.controller.submission import Accepted, Caller, check
 from slurm_compat.controller.table import job_row
@@ -79,10 +80,10 @@ def effective_caller(controller: Controller, caller: Caller, request: JobRequest
     """Who the job is for: the peer, or whom root names with --uid and --gid."""
     uid = caller.uid if request.user_id is None else request.user_id
     gid = caller.gid if request.group_id is None else request.group_id
-    if uid != caller.uid and not caller.admin:
+    if not caller.may_act_as(uid):
         raise SlurmError(errors.ACCESS_DENIED)
     person = controller.people.person(uid, gid)
-    if gid != caller.gid and not caller.admin and gid not in person.groups:
+    if gid != caller.gid and gid not in person.groups and not (caller.uid == 0 or caller.slurm_user):
         raise SlurmError(errors.ACCESS_DENIED)
     other = controller.roles.caller(person)
     # what root may ask for, root may ask for in another's name
@@ -145,7 +146,7 @@ def made_job(controller: Controller, caller: Caller, request: JobRequest, accept
         job.array_task_min = ranges[0][0]
         job.array_task_max = ranges[-1][1]
         job.array_task_step = ranges[0][2] if len(ranges) == 1 else 1
-    return job
+    return slim(job)
 
 
 def keep_texts(controller: Controller, job: Job, script: bytes, environment: bytes, change: Change) -> None:
@@ -154,7 +155,7 @@ def keep_texts(controller: Controller, job: Job, script: bytes, environment: byt
     for kind, data in (("script", script), ("environment", environment)):
         if not data:
             continue
-        key = hashlib.blake2b(data, digest_size=16).hexdigest()
+        key = sys.intern(hashlib.blake2b(data, digest_size=16).hexdigest())
         change.put("texts", key, {"hash": key, "kind": kind, "used": now, "data": data})
         controller.texts.keep(key, data)
         if kind == "script":

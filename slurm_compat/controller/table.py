@@ -38,6 +38,8 @@ def job_row(job: Job, live: bool = True) -> Row:
         "partition": job.partition,
         "qos": job.qos,
         "wckey": job.request.wckey,
+        "tres": job.tres_alloc_str,
+        "suspended": job.suspended_for,
     }
 
 

@@ -19,6 +19,7 @@ from slurm_compat.core.states import PENDING
 Bucket = tuple[str | int, ...]
 Amounts = Mapping[str, int]
 
+ALIKE = 10_000  # entries of waiting jobs that are kept to be shared
 FOREVER = UNLIMITED * 60  # seconds a job without a time limit is counted with, as observed
 
 
@@ -119,6 +120,8 @@ class Tally:
         self._buckets_of = buckets_of
         self._entries: dict[int, tuple[Entry, tuple[Bucket, ...]]] = {}
         self._counts: dict[Bucket, Counts] = {}
+        # jobs of one owner that wait are told apart by nothing here: they share what is kept of them
+        self._alike: dict[Entry, tuple[Entry, tuple[Bucket, ...]]] = {}
 
     def place(self, job: Job) -> None:
         """The job is now this."""
@@ -126,14 +129,18 @@ class Tally:
         before = self._entries.get(job.job_id)
         if before is not None and before[0] == entry:
             return
-        if before is not None:
-            self._count(before[0], before[1], -1)
         if not entry.submitted and not entry.active:
-            self._entries.pop(job.job_id, None)
+            self.forget(job.job_id)
             return
-        buckets = tuple(self._buckets_of(entry))
-        self._entries[job.job_id] = (entry, buckets)
-        self._count(entry, buckets, 1)
+        known = self._alike.get(entry)
+        if known is None:
+            # before anything is taken away: a configuration that turns out to be another has all counted again
+            known = (entry, tuple(self._buckets_of(entry)))
+            if not entry.active and len(self._alike) < ALIKE:
+                self._alike[entry] = known
+        self.forget(job.job_id)
+        self._entries[job.job_id] = known
+        self._count(*known, 1)
 
     def forget(self, job_id: int) -> None:
         before = self._entries.pop(job_id, None)
@@ -144,6 +151,7 @@ class Tally:
         """Accounts, QOS or partitions have changed: who counts where is asked anew."""
         entries = {job_id: entry for job_id, (entry, _) in self._entries.items()}
         self._counts.clear()
+        self._alike.clear()
         for job_id, entry in entries.items():
             buckets = tuple(self._buckets_of(entry))
             self._entries[job_id] = (entry, buckets)

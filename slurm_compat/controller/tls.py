@@ -48,6 +48,11 @@ def addresses(conf: ClusterConf) -> dict[int, list[str]]:
     return found
 
 
+def listen_on(hosts: Iterable[str]) -> str:
+    """The loopback where nothing else is named; else all addresses: a name may be a gateway's."""
+    return "127.0.0.1" if all(host in ("127.0.0.1", "localhost") for host in hosts) else ""
+
+
 def identity(conf: ClusterConf, state: str, hosts: Iterable[str]) -> Identity:
     """The configured certificate, or the one kept in the state folder. Raises BadValue."""
     import ssl

@@ -123,7 +123,7 @@ def make(controller: Controller, session: Session, args: calls.Token) -> dict[st
     tokens = controller.tokens
     if not tokens.loaded:
         raise SlurmError(PLUGIN_NOT_LOADED)
-    if not caller.admin:
+    if caller.uid != 0 and not caller.slurm_user:
         if not tokens.creation:
             raise SlurmError(ACCESS_DENIED)
         if args.user_name is not None and args.user_name != caller.user_name:

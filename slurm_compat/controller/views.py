@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Row = list[Any]
 
+MAX_SWITCH_WAIT = 300  # seconds; default of SchedulerParameters' max_switch_wait
 YEAR = 365 * 24 * 3600  # the end Slurm shows for a running job without limit, after its start
 
 
@@ -222,7 +223,7 @@ JOB: dict[str, str] = {
     "profile": "r.profile",
     "power": "r.power",
     "minimum_switches": "r.required_switches or 0",
-    "maximum_switch_wait_time": "r.wait_for_switch or 0",
+    "maximum_switch_wait_time": "min(r.wait_for_switch or 0, MAX_SWITCH_WAIT)",
     "segment_size": "r.segment_size or 0",
     "nice": "j.nice",
     "command": "command(j)",
@@ -305,6 +306,7 @@ _NAMES: dict[str, Any] = {
     "dependency_text": dependency_text,
     "EXCLUSIVE": EXCLUSIVE,
     "given": given,
+    "MAX_SWITCH_WAIT": MAX_SWITCH_WAIT,
     "output_path": output_path,
     "own": _own,
     "run_time": run_time,

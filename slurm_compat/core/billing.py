@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from slurm_compat.core.errors import BadValue
 
-_WEIGHT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([KMGTP]?)", re.ASCII | re.IGNORECASE)
+_WEIGHT = re.compile(r"(-?\d+(?:\.\d*)?|\.\d+)([KMGTP]?)", re.ASCII | re.IGNORECASE)
 _MIB = {"K": 1 / 1024, "": 1.0, "M": 1.0, "G": 1024.0, "T": 1024.0**2, "P": 1024.0**3}  # of memory
 _OTHER = {"": 1.0, "K": 1024.0, "M": 1024.0**2, "G": 1024.0**3, "T": 1024.0**4, "P": 1024.0**5}
 

@@ -393,6 +393,7 @@ class Broadcast(Args):
     mode: int
     step_id: str = ""
     force: bool = False  # over a file that is there
+    by_node: bool = False  # to be added to the path: ".STEP_NODE", STEP the number of the job's next
     times: tuple[float, float] | None = None  # last access and change that the file is to have
 
 
@@ -405,7 +406,7 @@ class StepComplete(Args):
 
 
 class Token(Args):
-    """scontrol token: -> {token}. `lifespan` in seconds, 0: the default; another's name is an administrator's to give."""
+    """scontrol token: -> {token}. `lifespan` in seconds, 0: the default; another's name is for administrators."""
 
     user_name: str | None = None
     lifespan: int = 0

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from slurm_compat.core import preemption, privatedata
+from slurm_compat.core import preemption, privatedata, qosflags
 from slurm_compat.core.errors import BadValue
 
 
@@ -61,6 +61,7 @@ class PartitionConf(Conf):
     priority_job_factor: int = 1
     priority_tier: int = 1
     over_subscribe: str = "NO"
+    tres_billing_weights: str = msgspec.field(name="TRESBillingWeights", default="")  # core/billing.py
     grace_time: int = 0
     hidden: bool = False
     root_only: bool = False
@@ -290,6 +291,8 @@ def _check_words(conf: ClusterConf) -> None:
     known = {qos.name for qos in conf.qos}
     for qos in conf.qos:
         preemption.mode_of(qos.preempt_mode)
+        for flag in filter(None, qos.flags.replace(" ", "").split(",")):
+            qosflags.spelled(flag)
         for name in qos.preempt:
             if name not in known:
                 raise BadValue(f"QOS {qos.name}: Preempt names {name}, which is not declared")

@@ -598,6 +598,7 @@ class StepRequest(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkno
     interactive: bool = False
     # what its tasks run
     argv: list[str] = []
+    by_node: bool = False  # the program's name ends in _NODE: a copy of its own on each
     multi_prog: list[tuple[str, list[str]]] = []  # ranks expression, argv
     environment: bytes = b""  # NUL between entries
     current_working_directory: str = ""

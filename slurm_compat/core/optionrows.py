@@ -15,6 +15,8 @@ _FREQ = "a pod can't set frequencies; Slurm ignores it too where the kernel offe
 _BIND = "tasks may use all CPUs of their step, as with Slurm's task/none"
 _CONTAINER = "choose the image in the cluster file (Armada: Image), or start the container in the script"
 _SPECIAL = "ignored with a message, as where AllowSpecResourcesUsage is off"
+_PLUGIN = "tasks are bound where the cluster file has TaskPlugin: task/affinity; with task/none they are told of it"
+_GPUS = "the *_VISIBLE_DEVICES of a task name these; closest shows all, for no GPU here is known to be near some CPU"
 _SHARED = "put the program on a file system that all nodes share"
 _TOPOLOGY = "the placement of nodes in a network topology is Kubernetes' own"
 
@@ -31,10 +33,11 @@ ROWS: tuple[Option, ...] = (
            why="put srun in the background with &", help="start the step and return"),
     Option("autocomplete", "", "bsa", REQUIRED, to.text_of("autocomplete"), script=False),
     Option("batch", "", "b", REQUIRED, to.text_of("batch_features"), "SBATCH_BATCH"),
-    Option("bcast", "", "s", OPTIONAL, to.refused(_SHARED), srun="SLURM_BCAST", fate=REFUSED, why=_SHARED,
-           value="path", help="copy the program to the nodes"),
-    Option("bcast-exclude", "", "s", REQUIRED, to.refused(_SHARED), srun="SLURM_BCAST_EXCLUDE", fate=REFUSED,
-           why=_SHARED, value="paths", help="libraries not to copy"),
+    Option("bcast", "", "s", OPTIONAL, to.text_of("bcast"), srun="SLURM_BCAST",
+           value="path", help="copy the program to the nodes and run the copy"),
+    Option("bcast-exclude", "", "s", REQUIRED, to.text_of("bcast_exclude"), srun="SLURM_BCAST_EXCLUDE",
+           fate=NO_EFFECT, why="--bcast copies the program alone, never its libraries", value="paths",
+           help="libraries not to copy"),
     Option("begin", "b", "bsa", REQUIRED, to.moment("begin_time"), value="time",
            help="start no sooner than this: 16:00, now+1hour, 2031-01-15T12:00"),
     Option("bell", "", "a", NONE, to.flag("bell", "always"), salloc="SALLOC_BELL",
@@ -78,7 +81,7 @@ ROWS: tuple[Option, ...] = (
     Option("cores-per-socket", "", "bsa", REQUIRED, to.number("cores_per_socket"), group="shape", value="cores",
            help="cores of a socket, at least"),
     Option("cpu-bind", "", "s", REQUIRED, to.text_of("cpu_bind"), srun="SLURM_CPU_BIND",
-           fate=NO_EFFECT, why=_BIND),
+           fate=MAPPED, why=_PLUGIN, value="type", help="which CPUs each task may use"),
     Option("cpu_bind", "", "s", REQUIRED, to.text_of("cpu_bind"), same_as="cpu-bind"),
     Option("cpu-freq", "", "bsa", REQUIRED, to.cpu_freq, srun="SLURM_CPU_FREQ_REQ", fate=NO_EFFECT, why=_FREQ,
            value="min[-max[:governor]]", help="CPU frequency"),
@@ -112,7 +115,8 @@ ROWS: tuple[Option, ...] = (
            to.one_of("exclusive", {"": "exclusive", "exclusive": "exclusive", "user": "user", "mcs": "mcs",
                                    "topo": "topo"}),
            "SBATCH_EXCLUSIVE", "SLURM_EXCLUSIVE", "SALLOC_EXCLUSIVE", fate=MAPPED,
-           why="nodes are taken whole, for =user too: other users alone can't be kept away; =mcs keeps nobody away",
+           why="nodes are taken whole; for =user by Armada too, which can't keep others alone away, while the embedded"
+               " engine does; =mcs and =topo keep nobody away, as without MCS labels and topology",
            group="share", value="user|mcs|topo",
            help="whole nodes, shared with nobody (or only with the same user)"),
     Option("export", "", "bs", REQUIRED, to.text_of("export"), "SBATCH_EXPORT", "SLURM_EXPORT_ENV SRUN_EXPORT_ENV",
@@ -130,8 +134,7 @@ ROWS: tuple[Option, ...] = (
            help="give the job the login environment"),
     Option("gid", "", "b", REQUIRED, to.only_root("gid"), value="group", help="group to run as (root only)"),
     Option("gpu-bind", "", "bsa", REQUIRED, to.gpu_bind, "SBATCH_GPU_BIND", "SLURM_GPU_BIND", "SALLOC_GPU_BIND",
-           fate=NO_EFFECT, why="each task sees all GPUs of its step on that node", group="gpu", value="type",
-           help="which GPUs a task sees"),
+           fate=MAPPED, why=_GPUS, group="gpu", value="type", help="which GPUs a task sees"),
     Option("gpu-freq", "", "bsa", REQUIRED, to.gpu_freq, "SBATCH_GPU_FREQ", "SLURM_GPU_FREQ", "SALLOC_GPU_FREQ",
            fate=NO_EFFECT, why=_FREQ, group="gpu", value="freq", help="frequency of the GPUs"),
     Option("gpus", "G", "bsa", REQUIRED, to.text_of("gpus"), "SBATCH_GPUS", "SLURM_GPUS", "SALLOC_GPUS",
@@ -191,7 +194,7 @@ ROWS: tuple[Option, ...] = (
            "SALLOC_MEM_PER_NODE", group="where", value="size[K|M|G|T]",
            help="memory of each node, MiB without a unit; 0 for all of it"),
     Option("mem-bind", "", "bsa", REQUIRED, to.mem_bind, "SBATCH_MEM_BIND", "SLURM_MEM_BIND", "SALLOC_MEM_BIND",
-           fate=NO_EFFECT, why=_BIND),
+           fate=MAPPED, why=_PLUGIN),
     Option("mem-per-cpu", "", "bsa", REQUIRED, to.mebibytes("memory_per_cpu"), "SBATCH_MEM_PER_CPU",
            "SLURM_MEM_PER_CPU", "SALLOC_MEM_PER_CPU", group="share", value="size[K|M|G|T]",
            help="memory for each CPU"),
@@ -325,7 +328,7 @@ ROWS: tuple[Option, ...] = (
     Option("treewidth", "", "s", REQUIRED, to.treewidth, fate=NO_EFFECT,
            why="the agents of a step dial srun themselves; there is no tree of messages"),
     Option("tres-bind", "", "bsa", REQUIRED, to.text_of("tres_bind"), "SBATCH_TRES_BIND", "SLURM_TRES_BIND",
-           "SALLOC_TRES_BIND", fate=NO_EFFECT, why="each task sees all GPUs of its step on that node",
+           "SALLOC_TRES_BIND", fate=MAPPED, why=_GPUS,
            value="name:binding", help="which resources a task sees"),
     Option("tres-per-task", "", "bsa", REQUIRED, to.text_of("tres_per_task"), "SBATCH_TRES_PER_TASK",
            "SLURM_TRES_PER_TASK", "SALLOC_TRES_PER_TASK", value="list",

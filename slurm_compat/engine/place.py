@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from slurm_compat.engine.nodes import Node
 from slurm_compat.engine.shape import Amounts, Shape, matches
+from slurm_compat.engine.tenants import Tenants
 
 
 class Pool:
@@ -17,6 +18,7 @@ class Pool:
         self.free: dict[str, dict[str, int]] = {}
         self.taken: dict[str, tuple[str, Amounts]] = {}  # key: node, amounts
         self.total: dict[str, int] = {}
+        self.tenants = Tenants()
         self._most: dict[str, int] = {}  # the most that any open node has free; {} until asked again
         self._allowed: dict[tuple[object, object], tuple[str, ...]] = {}
         self.renew(nodes)
@@ -52,6 +54,7 @@ class Pool:
         place = self.taken.pop(key, None)
         if place is None:
             return None
+        self.tenants.go(key)
         node, amounts = place
         free = self.free[node]
         self._most = {}
@@ -71,7 +74,9 @@ class Pool:
         return found
 
     def fits_on(self, shape: Shape, node: str, free: Mapping[str, Amounts] | None = None) -> bool:
-        return self.by_name[node].schedulable and fits(shape.asks(), (free or self.free)[node])
+        if not self.by_name[node].schedulable or not fits(shape.asks(), (free or self.free)[node]):
+            return False
+        return self.tenants.welcome(shape, node)
 
     def has_room(self, shape: Shape) -> bool:
         """A first, cheap look: whether the most CPUs and memory free on any one node are enough."""

@@ -264,6 +264,7 @@ class Scheduler:
     def _hold(self, job: Job, run: Run) -> None:
         if run.node in self.pool.by_name:  # else the cluster file lost the node since
             self.pool.take(run.run_id, run.node, job.shape.asks())
+            self.pool.tenants.come(run.run_id, run.node, job.shape)
         self.shares.add(job.queue, job.shape.asks())
         if job.preemptible:
             self._preemptible[job.id] = job

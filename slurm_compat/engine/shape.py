@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from slurm_compat.engine.quantity import milli
@@ -11,6 +11,7 @@ from slurm_compat.engine.quantity import milli
 Amounts = Mapping[str, int]  # resource name: thousandths
 
 HOSTNAME_LABEL = "kubernetes.io/hostname"
+TENANT, EXCLUSIVE = "slurm-compat/user", "slurm-compat/exclusive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Shape:
     selector: tuple[tuple[str, str], ...] = ()
     terms: tuple[Term, ...] | None = None  # any may hold; None: no affinity was asked for
     priority_class: str = ""
+    tenant: str = ""  # whose it is
+    alone: bool = False  # it shares its node with its tenant's pods only
     _amounts: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -58,6 +61,12 @@ def shape_of(pod: Any) -> Shape:
         terms=affinity,
         priority_class=pod.priorityClassName,
     )
+
+
+def with_tenant(shape: Shape, annotations: Mapping[str, str]) -> Shape:
+    """The shape of one of slurm-compat's jobs: annotations say whose it is, and whether others are to keep away."""
+    tenant = annotations.get(TENANT, "")
+    return replace(shape, tenant=tenant, alone=annotations.get(EXCLUSIVE) == "user") if tenant else shape
 
 
 def amounts_of(pod: Any) -> dict[str, int]:

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from slurm_compat.engine.gangs import FAIL_FAST, gang_of
 from slurm_compat.engine.jobs import Job
-from slurm_compat.engine.shape import shape_of
+from slurm_compat.engine.shape import shape_of, with_tenant
 from slurm_compat.engine.validation import DEFAULT_PRIORITY_CLASS, PRIORITY_CLASSES, pod_of
 
 MAX_PRIORITY = 0xFFFFFFFF
@@ -92,7 +92,7 @@ def job_of(spec: Any, submitted: float) -> Job:
         priority=int(spec.priority),
         submitted=submitted,
         spec=spec.SerializeToString(),
-        shape=shape_of(spec.pod_spec),
+        shape=with_tenant(shape_of(spec.pod_spec), spec.annotations),
         class_priority=class_priority,
         preemptible=preemptible,
         gang=gang_of(spec.annotations),

@@ -82,9 +82,10 @@ def become(request: Request, conn: socket.socket, let_go: Callable[[], None] = l
     Whether this process is as it was, but for its descriptors, umask, environment and soft limits, which the next
     command sets anew.
     """
-    # the launcher's end of the connection going away is the launcher's death: SIGIO's default action ends us
+    # the launcher's end of the connection going away is the launcher's death, and only a SIGKILL comes to it alone: the
+    # others it passes on. What it stood for dies as it did
     fcntl.fcntl(conn, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(conn, F_SETSIG, signal.SIGHUP)
+    fcntl.fcntl(conn, F_SETSIG, signal.SIGKILL)
     conn.settimeout(None)
     flags = fcntl.fcntl(conn, fcntl.F_GETFL)
     fcntl.fcntl(conn, fcntl.F_SETFL, flags | os.O_ASYNC)

@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from slurm_compat.store.schema import jobs, steps
 
@@ -64,10 +64,10 @@ def _conditions(which: Filter) -> list[ColumnElement[bool]]:
 
 
 def keys(connection: Connection, which: Filter) -> array[int]:
-    """The db_index of each, in sacct's order: jobs by their ids, then arrays by theirs with their tasks in order."""
+    """The db_index of each, in sacct's order: by their submission, then jobs by their ids, then tasks of arrays."""
     found = array("q")
     ids = list(which.job_ids)
-    order = (jobs.c.array_job_id, jobs.c.task, jobs.c.job_id, jobs.c.db_index)
+    order = (jobs.c.submit_time, jobs.c.array_job_id, jobs.c.task, jobs.c.job_id, jobs.c.db_index)
     if len(ids) > SOME:  # more than a statement takes: their own order has to do
         for start in range(0, len(ids), SOME):
             found.extend(keys(connection, which._replace(job_ids=ids[start : start + SOME], db_indexes=())))
@@ -78,6 +78,14 @@ def keys(connection: Connection, which: Filter) -> array[int]:
     for some in connection.execution_options(yield_per=5000).execute(query).scalars().partitions():
         found.extend(some)
     return found
+
+
+def run_again(connection: Connection, which: Filter) -> list[int]:
+    """Ids of which there are several runs among them."""
+    if len(which.job_ids) > SOME:
+        which = which._replace(job_ids=())
+    query = select(jobs.c.job_id).where(and_(*_conditions(which))).group_by(jobs.c.job_id).having(func.count() > 1)
+    return list(connection.execute(query).scalars())
 
 
 def records(connection: Connection, db_indexes: Sequence[int]) -> list[bytes]:
@@ -96,6 +104,29 @@ def overlapping(connection: Connection, start: int, end: int) -> Iterator[bytes]
     for condition in (past, jobs.c.live):
         query = select(jobs.c.data).where(condition)
         yield from connection.execution_options(yield_per=1000).execute(query).scalars()
+
+
+def sizes(connection: Connection, which: Filter, start: int, end: int) -> list[tuple[str, str, str, float, int]]:
+    """(account, workload key, TRES of each, seconds at work, jobs) of what ran and is over, of start..end."""
+    columns = jobs.c
+    inside = case((columns.end_time < end, columns.end_time), else_=end) - case(
+        (columns.start_time > start, columns.start_time), else_=start
+    )
+    whole = columns.end_time - columns.start_time
+    at_work = inside * 1.0 * (whole - columns.suspended) / whole
+    by = (columns.account, columns.wckey, columns.tres)
+    ran = [columns.start_time > 0, whole > columns.suspended, columns.tres != "", columns.start_time < end]
+    query = (
+        select(*by, func.sum(at_work), func.count())
+        .where(and_(*_conditions(which), columns.end_time > start, *ran))
+        .group_by(*by)
+    )
+    return [(row[0], row[1], row[2], float(row[3]), int(row[4])) for row in connection.execute(query)]
+
+
+def living(connection: Connection) -> Iterator[bytes]:
+    """Records of the jobs that are not history yet."""
+    yield from connection.execute(select(jobs.c.data).where(jobs.c.live)).scalars()
 
 
 def steps_of(connection: Connection, db_indexes: Iterable[int]) -> list[bytes]:

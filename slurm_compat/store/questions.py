@@ -36,6 +36,11 @@ def saved(connection: Connection) -> Saved:
     )
 
 
+def things_of(connection: Connection, kind: str) -> list[str]:
+    """The things of one kind, as they are kept."""
+    return [row.data for row in connection.execute(select(things.c.data).where(things.c.kind == kind))]
+
+
 def highest_job_id(connection: Connection) -> int:
     return int(connection.execute(select(func.max(jobs.c.job_id))).scalar() or 0)
 

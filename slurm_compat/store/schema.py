@@ -44,6 +44,8 @@ HISTORY = (
     Column("partition", Text, nullable=False, server_default=""),
     Column("qos", Text, nullable=False, server_default=""),
     Column("wckey", Text, nullable=False, server_default=""),
+    Column("tres", Text, nullable=False, server_default=""),  # allocated
+    Column("suspended", BigInteger, nullable=False, server_default="0"),  # seconds
 )
 
 jobs = Table(
@@ -229,6 +231,8 @@ class _Record(msgspec.Struct):
     name: str = ""
     partition: str = ""
     qos: str = ""
+    tres_alloc_str: str = ""
+    suspended_for: int = 0
 
 
 def _fill_history(connection: Connection) -> None:
@@ -245,8 +249,11 @@ def _fill_history(connection: Connection) -> None:
         for row in rows:
             record = read(row.data)
             task = record.array_task_id if record.array_task_id is not None else 1 << 32
-            own = {name: getattr(record, name) for name in names if name not in ("task", "wckey")}
-            values.append({"key": row.db_index, "task": task, "wckey": record.request.wckey, **own})
+            values.append(
+                {"key": row.db_index, "task": task, "wckey": record.request.wckey, "tres": record.tres_alloc_str}
+                | {"suspended": record.suspended_for}
+                | {name: getattr(record, name) for name in names if hasattr(record, name)}
+            )
         connection.execute(update, values)
         last = rows[-1].db_index
 

@@ -106,7 +106,9 @@ def test_a_missing_working_directory(pod):
 def test_nothing_the_script_left_outlives_it(pod, helpers):
     nap = f"sleep {100_000 + os.getpid()}"  # nobody else's
     stubborn = f"(setsid bash -c 'trap \"\" TERM; {nap}' &)"
-    pod.run(f"#!/bin/bash\n{nap} & setsid {nap} & {stubborn}\necho pids\nps -eo pid,args")
+    # all three are what they are to be before they are counted
+    ready = f"until [ $(pgrep -fxc '{nap}') -ge 3 ]; do sleep 0.02; done"
+    pod.run(f"#!/bin/bash\n{nap} & setsid {nap} & {stubborn}\n{ready}\necho pids\nps -eo pid,args")
     pod.controller.wait("batch_ended")
     left = [int(line.split()[0]) for line in pod.output().splitlines() if nap in line and "job123" not in line]
     assert len(left) >= 3

@@ -79,7 +79,7 @@ def test_transactions_tell_who_changed_what():
     done(controller, "modify user alice set defaultaccount=project2", user="alice")
     done(controller, "delete user bob")
     rows = shown(controller, "transactions format=action,actor,where,info")
-    assert rows[0] == "Add Accounts|root|chem|description='chem', organization='chem'"
+    assert rows[0] == "Add Accounts|root|chem|description='chem', organization='chem', flags='0'"
     assert "Modify Users|alice|(name='alice')|default_account='project2'" in rows
     assert rows[-1] == "Remove Users|root|name in('bob')|"
     assert shown(controller, "transactions actor=alice format=action") == ["Modify Users"]

@@ -1,6 +1,7 @@
 """sinfo against the transcripts of the real one, over rows of the same five nodes; no controller runs."""
 
 import io
+import json
 import re
 import shlex
 from pathlib import Path
@@ -12,7 +13,7 @@ from slurm_compat.cli import main as commands
 from slurm_compat.cli import sinfo
 from slurm_compat.cli.context import Context
 from slurm_compat.core.errors import CommandError
-from slurm_compat.core.model import UNLIMITED
+from slurm_compat.core.model import PARTITION_FIELDS, UNLIMITED
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden"
 NOW = 1795180000
@@ -98,6 +99,49 @@ def check(step, controller):
     assert code == step["rc"]
     assert err == want_err
     assert len(out) == len(want_out) and all(map(matches, want_out, out)), "\n".join(out)
+
+
+# the rows of documents, as 26.05 has them for these options: partition, state, nodes by their numbers
+IDLE = [("compute", "IDLE", "123"), ("compute", "IDLE", "4"), ("compute", "DOWN", "5"), ("gpu", "IDLE", "4"),
+        ("debug", "IDLE", "12")]  # fmt: skip
+BY_PARTITION = [("compute", "IDLE", "1235"), ("compute", "IDLE", "4"), ("gpu", "IDLE", "4"), ("debug", "IDLE", "12")]
+
+
+@pytest.mark.parametrize(
+    "options, rows",
+    [
+        ("", IDLE), ("-l", IDLE), ("-e", IDLE), ("-s", BY_PARTITION), ("-o %P", BY_PARTITION),
+        ("-o %n", [("compute", "IDLE", number) for number in "1234"] + [("compute", "DOWN", "5")]),
+        ("-o %t", [("compute", "IDLE", "123"), ("compute", "IDLE", "4"), ("compute", "DOWN", "5")]),
+        ("-o %D", [("compute", "IDLE", "1235"), ("compute", "IDLE", "4")]),
+        ("-o %f", [("compute", "IDLE", "12"), ("compute", "IDLE", "35"), ("compute", "IDLE", "4")]),
+        ("-R", [("compute", "DOWN", "5")]),
+        ("-t idle", [row for row in IDLE if row[1] == "IDLE"]),
+        ("-p compute -n nosuch", [("compute", "UNKNOWN", "")]),
+    ],
+)  # fmt: skip
+def test_rows_of_documents(options, rows):
+    out, _, code = run(["sinfo", *options.split(), "--json"], Documents())
+    found = [
+        (row["partition"]["name"], *row["node"]["state"], "".join(name[-1] for name in row["nodes"]["nodes"]))
+        for row in json.loads("\n".join(out))["sinfo"]
+    ]
+    assert (found, code) == (rows, 0)
+
+
+class Documents(Rows):
+    """Has every field that a document needs."""
+
+    def __init__(self):
+        absent = {"int": 0, "str": "", "bool": False, "int|None": None}
+        nothing = {name: absent.get(kind.partition(":")[0], []) for name, kind in PARTITION_FIELDS.items()}
+        super().__init__(
+            [{"specialized_cpus": "", "specialized_memory": 0} | node(number) for number in range(1, 6)],
+            [nothing | row for row in PARTITIONS],
+        )
+
+    def call(self, name, **args):
+        return {"pairs": [["ClusterName", "oracle"]]}
 
 
 @pytest.mark.parametrize("step", list(steps("sinfo-idle.yaml")), ids=lambda step: step["run"])

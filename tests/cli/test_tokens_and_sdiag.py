@@ -4,8 +4,8 @@ import io
 
 import pytest
 
+from slurm_compat.cli import jobenv, sdiag, sdiag_json
 from slurm_compat.cli import main as commands
-from slurm_compat.cli import sdiag, sdiag_json
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.controller import show_token
 from slurm_compat.cli.sdiag_messages import OUTGOING
@@ -139,3 +139,11 @@ def test_a_backfill_that_never_was():
 
 def test_every_kind_the_outbox_tells_has_a_message():
     assert set(OUTGOING) >= {"submit", "cancel", "reprioritize", "mail", "queue"}
+
+
+@pytest.mark.parametrize("export", [None, "ALL", "NONE", "A", "ALL,B=2"])
+def test_what_the_caller_shows_is_not_handed_to_his_jobs(export):
+    env = {"A": "1", "SLURM_JWT": "t", "SLURM_COMPAT_WORD": "7:w", "SLURM_COMPAT_CONTROLLER": "head:1"}
+    found = jobenv.exported(env, export, print)
+    assert not {name for name in found if name.startswith("SLURM")}
+    assert export == "NONE" or found["A"] == "1"

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -113,6 +114,23 @@ def test_ten_thousand_jobs_that_all_change_take_a_bounded_number_of_calls():
     assert calls == len(controller.told) <= MOST_CALLS
     best = max(controller.jobs.values(), key=lambda one: one.priority)
     assert best.told_priority == max(one.told_priority for one in controller.jobs.values())
+
+
+def test_many_queues_share_a_round_and_each_has_its_turn():
+    controller = PlayedController(jobs_inside(400, lambda n: 1000 - n if n % 2 else 1000 + n))
+    queues = [(f"q{n}", list(range(n * 40 + 1, n * 40 + 41))) for n in range(10)]
+    controller.staging = SimpleNamespace(by_queue=lambda: iter(queues), has_inside=True)
+    controller.commit = lambda change: None
+    order = Reordering(controller)
+    rounds = []
+    for _ in range(40):
+        before = len(controller.told)
+        order._round()
+        rounds.append(len(controller.told) - before)
+        if not rounds[-1]:
+            break
+    assert max(rounds) <= MOST_CALLS and rounds[-1] == 0
+    assert {queue for queue, *_ in controller.told} == {queue for queue, _ in queues}
 
 
 def test_ages_that_grow_together_cost_no_call():

@@ -62,7 +62,7 @@ def hosts(armada):
         node = item.pod_specs[0].affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution
         for each in node.nodeSelectorTerms[0].matchExpressions:
             if each.key == "kubernetes.io/hostname":
-                found.append((each.operator, list(getattr(each, "values"))))
+                found.append((each.operator, list(each.values)))
     return found
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slurm_compat.controller.limiter import Limiter, Wanted
+from slurm_compat.controller.limitchecks import Wanted
+from slurm_compat.controller.limiter import Limiter
 from slurm_compat.controller.limitrules import Owner
 from slurm_compat.controller.tally import Tally
 from slurm_compat.core import tres
@@ -306,3 +307,12 @@ def test_use_is_kept_over_a_restart_and_fades():
     assert again.waits_for(job(9)) == "AssocGrpCPUMinutesLimit"
     again.now = lambda: NOW + 7 * 86400  # a half-life later
     assert again.waits_for(job(9)) == ""
+
+
+def test_a_job_that_comes_as_the_configuration_changes_is_counted_once():
+    files = [conf(), conf(user={"MaxJobs": 2})]
+    found = Limiter(lambda: files[0], lambda name: "")
+    found.tally.place(job(1))
+    del files[0]
+    found.tally.place(job(1, staged=True))
+    assert found.tally.of(("qos", "normal")).submitted == 1 and found.tally.of(("account", "root")).jobs == 1

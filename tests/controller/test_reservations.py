@@ -99,7 +99,9 @@ def test_scontrol_says_what_the_recorded_one_said(session):
 @pytest.mark.parametrize("text, said", RECORDED["flags"])
 def test_flags_as_recorded(text, said):
     calendar = Calendar()
-    line = f"create reservation users=alice nodes=node01 duration=60 reservationname=f starttime=2031-04-01 flags={text}"
+    line = (
+        f"create reservation users=alice nodes=node01 duration=60 reservationname=f starttime=2031-04-01 flags={text}"
+    )
     answer = calendar.says(line)
     if isinstance(said, list):
         assert answer == "\n".join([*said, "rc=1\n"])

@@ -212,6 +212,19 @@ def test_the_ports(keys, found):
     assert tls.addresses(conf(**keys)) == found
 
 
+@pytest.mark.parametrize(
+    "hosts, address",
+    [
+        (["127.0.0.1"], "127.0.0.1"),
+        (["localhost", "127.0.0.1"], "127.0.0.1"),
+        (["localhost", "head"], ""),
+        (["::1"], ""),
+    ],
+)
+def test_a_loopbacks_port_is_nobody_elses(hosts, address):
+    assert tls.listen_on(hosts) == address
+
+
 @pytest.mark.parametrize("text", ["head", ":1", "head:", "head:x", "head:70000"])
 def test_an_address_that_is_none(text):
     with pytest.raises(BadValue, match="not host:port"):

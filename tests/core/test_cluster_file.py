@@ -25,7 +25,7 @@ def test_no_file_at_all_is_the_defaults():
 
 
 STRUCTS = [cluster.ClusterConf, cluster.NodeConf, cluster.PartitionConf, cluster.QosConf, cluster.AccountConf,
-           cluster.UserConf, cluster.ArmadaConf]  # fmt: skip
+           cluster.UserConf, cluster.ArmadaConf, cluster.KubernetesConf, cluster.VolumeConf]  # fmt: skip
 
 
 @pytest.mark.parametrize("struct", STRUCTS, ids=lambda struct: struct.__name__)

@@ -71,7 +71,13 @@ class EngineProcess:
             )
         if self.channel is not None:
             self.channel.close()
-        options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50)]
+        # a connection of its own: one that is shared may still wait out the refusals the last engine's end has met
+        options = [
+            ("grpc.initial_reconnect_backoff_ms", 50),
+            ("grpc.min_reconnect_backoff_ms", 50),
+            ("grpc.max_reconnect_backoff_ms", 50),
+            ("grpc.use_local_subchannel_pool", 1),
+        ]
         self.channel = grpc.insecure_channel(f"unix:{self.state}/run/engine.sock", options=options)
         self.submit = submit_pb2_grpc.SubmitStub(self.channel)
         self.queues = submit_pb2_grpc.QueueServiceStub(self.channel)

@@ -12,11 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from slurm_compat.controller import rolling
+from slurm_compat.controller import accounting, reports, rolling
 from slurm_compat.controller.rolling import Rolling, days_around, days_within, roll, whole_hour
 from slurm_compat.controller.rollup import ASSOCIATION, HOUR
-from slurm_compat.controller.table import job_row
+from slurm_compat.controller.table import Table, job_row
+from slurm_compat.core.calls import Accounting, JobSizes
 from slurm_compat.core.cluster import ClusterConf
+from slurm_compat.core.model import JobRequest
 from slurm_compat.store import history, rollups
 from slurm_compat.store.changes import Change
 from slurm_compat.store.store import Store
@@ -58,7 +60,7 @@ def ran(number: int, start: int, end: int, live: bool = False, cpus: int = 2, **
         "end_time": 0 if live else end, "tres_req_str": f"cpu={cpus},billing={cpus}",
         "tres_alloc_str": f"cpu={cpus},billing={cpus}",
     }  # fmt: skip
-    return job_row(job(number, **values | more), live=live)
+    return job_row(job(**{"job_id": number} | values | more), live=live)
 
 
 def play(url, story):
@@ -221,5 +223,62 @@ def test_keys_come_in_the_order_sacct_lists_and_by_what_is_asked(url):
         ]  # fmt: skip
 
     *found, records = play(url, story)
-    assert found == [[7, 9, 3, 2], [9], [7], [3], [7], [2], [3, 2], [3], [7], [], [7, 9, 3, 2]]
+    assert found == [[9, 3, 2, 7], [9], [7], [3], [7], [2], [3, 2], [3], [7], [], [9, 3, 2, 7]]
     assert len(records) == 2  # in the order asked for; what is gone is left out
+
+
+def test_sizes_of_the_past_are_those_of_its_records(url):
+    """Added up by the database, or record by record."""
+
+    def made():
+        rows = [
+            ran(1, 100, 200), ran(2, 150, 400, cpus=4, suspended_for=50, account="biology"), ran(3, 0, 90, nodes=""),
+            ran(4, 90, 300, request=JobRequest(wckey="key")), ran(5, 350, 0, live=True, cpus=8), ran(6, 10, 20),
+        ]  # fmt: skip
+        return [row | {"start_time": row["start_time"] if number != 2 else 0} for number, row in enumerate(rows)]
+
+    async def story(store):
+        await put(store, *made())
+        args = {"start": 100, "end": 380}
+        caller = SimpleNamespace(caller=None)
+        world = SimpleNamespace(store=store, now=lambda: 400)
+        quick = await reports.job_sizes(world, caller, JobSizes(**args))
+        slow = await reports.job_sizes(world, caller, JobSizes(**args, group_ids=[1000]))
+        keyed = await reports.job_sizes(world, caller, JobSizes(**args, wckeys=["key"], tres="billing"))
+        return quick["rows"], slow["rows"], keyed["rows"]
+
+    quick, slow, keyed = play(url, story)
+    assert quick == slow
+    assert quick == [
+        ["biology", "", 4, 4 * 230 * 200 // 250, 1], ["physics", "", 2, 200, 1], ["physics", "", 8, 240, 1],
+        ["physics", "key", 2, 400, 1],
+    ]  # fmt: skip
+    assert keyed == [["physics", "key", 2, 400, 1]]
+
+
+def test_a_listing_has_the_last_run_of_each_job_and_memorys_word(url):
+    async def story(store):
+        await put(
+            store,
+            ran(11, 100, 200, job_id=1, state="REQUEUED"), ran(2, 150, 160), ran(13, 300, 400, job_id=1),
+            ran(14, 100, 500, job_id=4, state="NODE_FAIL"), ran(5, 600, 0, live=True),
+        )  # fmt: skip
+        table = Table()
+        again = job(4, db_index=15, submit_time=550, eligible_time=550, restart_cnt=1, account="physics")
+        for one in (again, job(5, db_index=5, submit_time=600, account="physics")):
+            table.place(one)
+        world = SimpleNamespace(
+            store=store, table=table, now=lambda: 1000, conf=ClusterConf(), cluster=SimpleNamespace(conf=ClusterConf())
+        )
+
+        async def listed(**asked):
+            args = Accounting(fields=["job_id", "db_index"], steps=False, **asked)
+            chunks = await accounting.accounting(world, SimpleNamespace(caller=None), args)
+            return [row[1] async for rows in chunks for row in rows]
+
+        return [
+            await listed(), await listed(duplicates=True), await listed(targets=["1"]), await listed(end=250),
+            await listed(states=["NODE_FAIL"], start=450, end=1000), await listed(user_ids=[9]),
+        ]  # fmt: skip
+
+    assert play(url, story) == [[2, 13, 15, 5], [11, 14, 2, 13, 15, 5], [13], [11, 14, 2], [14], []]

@@ -30,6 +30,8 @@ def job_row(number, live=True, end=0, user=7, array=0):
         "partition": "batch",
         "qos": "normal",
         "wckey": "",
+        "tres": "",
+        "suspended": 0,
     }
 
 

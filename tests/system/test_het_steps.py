@@ -93,3 +93,22 @@ def test_tasks_say_what_they_are_bound_to(bound: Cluster) -> None:
         'srun: error: unrecognized --cpu-bind argument "bogus"',
         "srun: fatal: Failed to parse --cpu-bind= values.",
     ]
+
+
+def test_the_program_is_copied_to_the_nodes(bound: Cluster, folder: Path) -> None:
+    program = folder / "prog"
+    program.write_text("#!/bin/sh\necho $0 $1\n")
+    program.chmod(0o755)
+    done = bound.run("srun", "-N2", "-n2", f"--bcast={folder}/copy", "./prog", "x", cwd=folder)
+    assert (done.code, done.out.splitlines()) == (0, [f"{folder}/copy x"] * 2), done.err
+    done = bound.run("srun", "-n1", "--bcast", "./prog", "y", cwd=folder)
+    name = done.out.split()[0].rpartition("/")[2]
+    assert name.startswith("slurm_bcast_") and name.endswith(".0_node01")
+    done = bound.run("srun", "-n1", "--bcast=/nonexistent/copy", "./prog", cwd=folder)
+    assert (done.code, done.err.splitlines()) == (
+        1,
+        [
+            "srun: error: REQUEST_FILE_BCAST(node01): No such file or directory",
+            f"srun: fatal: Failed to broadcast '{folder}/./prog'. Step launch aborted.",
+        ],
+    )

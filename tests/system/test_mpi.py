@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.conftest import Cluster, running_cluster
+from tests.system.conftest import ALICE, Cluster, running_cluster
 
 SOURCES = Path(__file__).parents[2] / "fixtures" / "mpi"
 NODES = """\
@@ -110,6 +110,18 @@ def test_mpirun_in_an_allocation(nodes: Cluster, programs: dict[tuple[str, str],
     program = compiled(programs, library, "ring")
     done = nodes.run("salloc", "-Q", *SHAPE, f"mpirun.{library}", "-n", "8", program, env=AS_ROOT)
     assert (done.code, done.out) == (0, "ring of 8: sum 28, last byte 8\n"), done.err
+
+
+@pytest.mark.usefixtures("as_root")
+@pytest.mark.parametrize("library", ["mpich", "openmpi"])
+def test_mpirun_of_an_ordinary_user(
+    nodes: Cluster, programs: dict[tuple[str, str], Path], folder: Path, library: str
+) -> None:
+    folder.chmod(0o777)
+    program = Path(shutil.copy(compiled(programs, library, "allreduce"), folder))
+    job = nodes.wrap(f"mpirun.{library} -n 8 {program}", *SHAPE, "-o", f"{folder}/out", user=ALICE, cwd=folder)
+    assert nodes.ended(job)[job] == ("COMPLETED", "0:0"), (folder / "out").read_text()
+    checked("allreduce", (folder / "out").read_text())
 
 
 def test_a_task_that_aborts_ends_all(nodes: Cluster, folder: Path) -> None:

@@ -3,12 +3,15 @@
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from slurm_compat.armada.messages import submit_item
 from slurm_compat.core.cluster import ArmadaConf, VolumeConf, cluster_conf
 from slurm_compat.core.errors import BadValue
+from slurm_compat.core.model import JobRequest
 from slurm_compat.translators.jobspec import job_items
 from slurm_compat.translators.volumes import volumes
+from slurm_compat.translators.yamlview import translate
 from tests.controller.reference import job, reference_cluster
 
 HOME = {"Name": "home", "NFS": "filer:/export/home", "MountPath": "/home"}
@@ -39,6 +42,14 @@ def test_pods_on_kubernetes_have_the_folders():
     message = submit_item(item).pod_specs[0]
     assert message.volumes[0].volumeSource.nfs.server == "filer"
     assert message.securityContext.runAsUser == 0
+
+
+def test_translate_writes_them_as_kubernetes_does():
+    cluster = reference_cluster()
+    cluster.conf.armada = cluster_conf({"Armada": {"Address": "armada:1", "Volumes": [SCRATCH]}}).armada
+    document = yaml.safe_load(translate(JobRequest(tasks=1), cluster))
+    pod = document["jobs"][0]["podSpecs"][0]
+    assert pod["volumes"] == [{"name": "scratch", "hostPath": {"path": "/scratch"}}]
 
 
 def test_the_embedded_engines_pods_have_this_machines_files():
