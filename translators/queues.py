@@ -55,5 +55,17 @@ def queue_of_account(template: str, account: str) -> str:
 
 def priority_factor(conf: ClusterConf, account: str) -> float:
     """Armada's weight of a queue is 1 / factor: an account with twice the shares has half the factor."""
-    shares = {entry.name: max(entry.fairshare, 1) for entry in conf.accounts if entry.fairshare != PARENT_SHARE}
-    return max(shares.values(), default=1) / shares.get(account, 1) if shares else 1.0
+    return priority_factors(conf).get(account, _most_shares(conf))
+
+
+def _most_shares(conf: ClusterConf) -> float:
+    return max((entry.fairshare for entry in conf.accounts if entry.fairshare != PARENT_SHARE), default=1) or 1
+
+
+def priority_factors(conf: ClusterConf) -> dict[str, float]:
+    """That of each account. One whose shares are its parent's has one share, as one that nobody declared."""
+    most = _most_shares(conf)
+    return {
+        entry.name: most / (1 if entry.fairshare == PARENT_SHARE else max(entry.fairshare, 1))
+        for entry in conf.accounts
+    }

@@ -52,6 +52,8 @@ class Words:
 
     refused: str
     too_late: str  # when --immediate's seconds are over
+    busy: str  # before the reason why --immediate's job could not start at once
+    revokes: bool = False  # says so when such a job is given up
     pending: tuple[str, ...]
     granted: tuple[str, ...]
 
@@ -59,6 +61,7 @@ class Words:
 class SrunWords(Words):
     refused = "Unable to allocate resources"
     too_late = f"Unable to allocate resources: {errors.TEXT[errors.NODES_BUSY]}"
+    busy = refused
     pending = ("job {} queued and waiting for resources",)
     granted = ("job {} has been allocated resources",)
 
@@ -66,6 +69,8 @@ class SrunWords(Words):
 class SallocWords(Words):
     refused = "Job submit/allocate failed"
     too_late = "Unable to allocate resources: Connection timed out"
+    busy = "Unable to allocate resources"
+    revokes = True
     pending = ("Pending job allocation {}", "job {} queued and waiting for resources")
     granted = ("job {} has been allocated resources",)
 
@@ -164,12 +169,22 @@ def allocate(
         for note in problem.notes:
             ctx.error(note)
         if problem.number == errors.CAN_NOT_START_IMMEDIATELY and request.immediate is not None:
-            if request.immediate > AT_ONCE_OR_NEVER:
-                raise CommandError(f"{ctx.command}: error: {words.too_late}") from None
-            problem = waiting.why_not_at_once()
+            raise _not_in_time(ctx, words, request.immediate, waiting, quiet) from None
         raise _refused(ctx, words, problem) from None
     finally:
         selector.close()
+
+
+def _not_in_time(
+    ctx: Context, words: type[Words], immediate: int, waiting: _Waiting, quiet: bool
+) -> CommandError:  # fmt: skip
+    """--immediate: nodes that are busy are told of otherwise than what no wait would change."""
+    problem = waiting.why_not_at_once()
+    if immediate <= AT_ONCE_OR_NEVER and problem.number != errors.NODES_BUSY:
+        return _refused(ctx, words, problem)
+    text = words.too_late if immediate > AT_ONCE_OR_NEVER else f"{words.busy}: {problem.text}"
+    last = [f"{ctx.command}: Job allocation {waiting.job_id} has been revoked."] if words.revokes and not quiet else []
+    return CommandError(f"{ctx.command}: error: {text}", *last)
 
 
 def _refused(ctx: Context, words: type[Words], problem: SlurmError) -> CommandError:

@@ -113,7 +113,7 @@ def _raw_usage(settings: Settings, words: Sequence[str]) -> None:
         if pair(word)[2] != "0":
             raise CommandError("sacctmgr: error: Raw usage can only be set to 0 (zero)")
     raise CommandError(
-        "sacctmgr: error: modify RawUsage is not supported here; use is added up from the jobs' records and fades with them"
+        "sacctmgr: error: modify RawUsage is not supported here; use is added up from the jobs' records, and fades"
     )
 
 

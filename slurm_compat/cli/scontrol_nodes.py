@@ -1,7 +1,7 @@
-"""scontrol's verbs about nodes themselves: reboot, power, create and delete.
+"""scontrol's verbs about nodes themselves: reboot, create and delete.
 
-Nodes here are the cluster file's, and nobody reboots them: the answers are those of a Slurm without RebootProgram,
-power saving and room for dynamic nodes, as 26.05 gives them.
+Nodes here are the cluster file's, and nobody reboots them: the answers are those of a Slurm without RebootProgram
+and room for dynamic nodes, as 26.05 gives them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from slurm_compat.core import errors
 if TYPE_CHECKING:
     from slurm_compat.cli.scontrol_session import Session
 
-INVALID_POWER = 2187
 TABLE_FULL = 2169
 MADE_BY_HAND = ("FUTURE", "CLOUD", "EXTERNAL")
 
@@ -32,12 +31,6 @@ def cancel_reboot(session: Session, words: list[str]) -> bool:
     if not words:
         return session.fail("missing argument for keyword:cancel_reboot")
     return session.fail(f"slurm_update error: {errors.TEXT[errors.INVALID_NODE_STATE_TRANSITION]}")
-
-
-def power(session: Session, words: list[str]) -> bool:
-    if words[0].lower() not in ("up", "down"):
-        return session.fail(f"unexpected argument: '{words[0]}'")
-    return session.fail(f"scontrol_power_nodes error:{errors.TEXT[INVALID_POWER]}")
 
 
 def create(session: Session, words: list[str]) -> bool:

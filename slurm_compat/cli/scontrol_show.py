@@ -77,12 +77,13 @@ def job_lines(job: Row, time_format: TimeFormat, details: bool) -> list[str]:
     ]
     if details:
         lines.append(f"DerivedExitCode={wait_status(job['derived_exit_code'])}")
+    endless = job["time_limit"] == UNLIMITED and job["job_state"] in ("RUNNING", "SUSPENDED")
     lines += [
         f"RunTime={duration(job['run_time'])} TimeLimit={limit_text(job['time_limit'])}"
         f" TimeMin={limit_text(job['time_minimum']) if job['time_minimum'] else 'N/A'}",
         f"SubmitTime={moment('submit_time', 'Unknown')} EligibleTime={moment('eligible_time', 'Unknown')}",
         f"AccrueTime={moment('accrue_time', 'Unknown')}",
-        f"StartTime={moment('start_time', 'Unknown')} EndTime={moment('end_time', 'Unknown')}"
+        f"StartTime={moment('start_time', 'Unknown')} EndTime={'Unknown' if endless else moment('end_time', 'Unknown')}"
         f" Deadline={moment('deadline', 'N/A')}",
         *([f'{"CronJob=Yes " if job["cron"] else ""}CrontabSpec="{spec}"'] if (spec := job["crontab_spec"]) else []),
         *([_preemption(job, moment)] if job["preemptable_time"] else []),

@@ -82,13 +82,13 @@ def job_tests(
         ("A", "account", True),
         ("n", "name", True),
         ("q", "qos", True),
-        ("R", "resv_name", False),
     ):
         if (names := asked.names(key)) is not None:
             tests.append(((field,), _one_of(names, folded)))
-    if (names := asked.names("p")) is not None:
-        partitions = frozenset(names)
-        tests.append((("partition",), lambda value: not partitions.isdisjoint(value.split(","))))
+    # a job may be in the line of several
+    for key, field in (("p", "partition"), ("R", "resv_name")):
+        if (names := asked.names(key)) is not None:
+            tests.append(((field,), _some_of(names)))
     if (names := asked.names("L")) is not None:
         licenses = frozenset(names)
         tests.append((("licenses", "licenses_allocated"), lambda *texts: any(_licenses(t) & licenses for t in texts)))
@@ -101,6 +101,12 @@ def job_tests(
         under = asked.running_under
         tests.append((("run_time", "job_state"), lambda used, state: state == states.RUNNING and used < under))
     return tests
+
+
+def _some_of(names: Iterable[str]) -> Callable[[str], bool]:
+    """Of "a,b" one is enough."""
+    wanted = frozenset(names)
+    return lambda value: not wanted.isdisjoint(value.split(","))
 
 
 def step_tests(

@@ -107,7 +107,7 @@ class StepRun:
             event = next(self._events, None)
         except SlurmError as problem:
             if not self._first.step:
-                self._refused(problem.text)
+                self._refused(problem.text, problem.notes[0] if problem.notes else "")
             event = None
         except ControllerDown as problem:
             if not self._first.step:
@@ -146,8 +146,9 @@ class StepRun:
         part.done = True
         self._loop.after(UNREPORTED, give_up)
 
-    def _refused(self, text: str) -> None:
-        self._first.error(f"Unable to create step for job {self._first.job_id}: {text}")
+    def _refused(self, text: str, job_id: str = "") -> None:
+        """`job_id`: of the component that the controller refused."""
+        self._first.error(f"Unable to create step for job {job_id or self._first.job_id}: {text}")
         raise NotCreated
 
     def _wait(self, text: str) -> None:

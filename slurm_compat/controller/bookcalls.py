@@ -29,7 +29,7 @@ from slurm_compat.core.errors import ACCESS_DENIED, SlurmError
 from slurm_compat.store.changes import Change
 from slurm_compat.store.schema import transactions
 from slurm_compat.store.store import Connection
-from slurm_compat.translators.queues import priority_factor, queue_of_account
+from slurm_compat.translators.queues import priority_factors, queue_of_account
 
 if TYPE_CHECKING:
     from slurm_compat.controller.controller import Controller
@@ -138,7 +138,7 @@ async def keep(controller: Controller, work: Work) -> None:
         change.put("transactions", number, dict(zip(FIELDS, row, strict=True)))
     controller.next_transaction += len(work.log)
     install(controller, work.book.effective())
-    _queues(controller, before, change)
+    _queues(controller, before, controller.conf, change)
     controller.spawn(reprioritizing.again(controller))
     await controller.commit(change)
 
@@ -172,13 +172,12 @@ def remote_licenses(controller: Controller) -> dict[str, tuple[int, int]]:
     return {name: (values["last_consumed"], entries[name].at) for name, values in found.items()}
 
 
-def _queues(controller: Controller, before: ClusterConf, change: Change) -> None:
+def _queues(controller: Controller, before: ClusterConf, after: ClusterConf, change: Change) -> None:
     """Queues of accounts that are new, or whose part of the shares is another one now."""
-    after = controller.conf
-    old = {account.name: priority_factor(before, account.name) for account in before.accounts}
-    for account in after.accounts:
-        factor = priority_factor(after, account.name)
-        if old.get(account.name) != factor and (queue := queue_of_account(after.armada.queue, account.name)):
+    old = priority_factors(before)
+    for account, factor in priority_factors(after).items():
+        queue = queue_of_account(after.armada.queue, account)
+        if queue and old.get(account) != factor:
             controller.outbox.queue(change, queue, factor)
 
 
@@ -254,8 +253,10 @@ async def restore(controller: Controller, things: list[tuple[str, str, Any]]) ->
 def rebased(controller: Controller, conf: ClusterConf) -> ClusterConf:
     """At a reconfigure: the file as it is now with what sacctmgr changed on top."""
     controller.book.rebase(conf)
+    after = controller.book.effective()
     change = Change()
     controller.book.save(change)
+    _queues(controller, controller.conf, after, change)
     if change:
         controller.commit(change)
-    return controller.book.effective()
+    return after

@@ -283,7 +283,7 @@ class Controller:
     def qos_id(self, name: str) -> int:
         for number, qos in enumerate(self.conf.qos, 1):
             if qos.name == name:
-                return number
+                return qos.number or number
         return 0
 
     def _fell_due(self, kind: str, job_id: int) -> None:

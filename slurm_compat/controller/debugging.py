@@ -29,7 +29,7 @@ ABOUT = {
     "Network": ("server", "watch"),
     "Priority": ("priorities", "shares"),
     "Protocol": ("server",),
-    "Reservation": ("reservations", "reserved"),
+    "Reservation": ("calendar", "reserved", "reserving"),
     "Steps": ("steps", "stepcalls", "stepkeeping"),
     "TraceJobs": ("machine", "effects"),
     "Triggers": ("triggers",),

@@ -33,6 +33,7 @@ def reasons(jobs: Iterable[Job], cluster: Cluster, now: int) -> dict[int, Reason
     found: dict[int, Reason] = {}
     full: set[str] = set()  # partitions in which a job before waits
     tried: dict[tuple[int, int, str], bool] = {}
+    tenants = _tenants(cluster)
     for job in jobs:
         own = own_reason(job, now) or blocked(job, cluster, now)
         if own is not None and own[0] != words.LICENSES:
@@ -43,12 +44,39 @@ def reasons(jobs: Iterable[Job], cluster: Cluster, now: int) -> dict[int, Reason
             found[job.job_id] = (words.PRIORITY, "")
         elif own is not None:
             found[job.job_id] = own
+        elif kept := _kept_by_others(job, tenants):
+            room = shape_now(job, cluster, reserved.without(job.request, kept)) is not None
+            pinned = job.request.exclusive == "user" and job.request.required_nodes
+            waits = (words.NODE_NOT_AVAIL, reserved.MAY_BE_RESERVED) if pinned else (words.RESOURCES, "")
+            found[job.job_id] = NO_REASON if room else waits
         elif _room_now(job, cluster, tried, now):
             found[job.job_id] = NO_REASON
         else:
             found[job.job_id] = (words.RESOURCES, "")
             full.update(names)
     return found
+
+
+def _tenants(cluster: Cluster) -> dict[str, set[tuple[int, bool]]]:
+    """The users on each node, and whether they keep others away; {} where nobody ever asked for that."""
+    there: dict[str, set[tuple[int, bool]]] = {}
+    asked = False
+    for job in cluster.live():
+        alone = job.request.exclusive == "user"
+        asked = asked or alone
+        for entry in job.resources:
+            there.setdefault(entry[0], set()).add((job.user_id, alone))
+    return there if asked else {}
+
+
+def _kept_by_others(job: Job, tenants: dict[str, set[tuple[int, bool]]]) -> list[str]:
+    """Nodes on which --exclusive=user, the job's own or another's, keeps it from those who are there."""
+    alone = job.request.exclusive == "user"
+    return [
+        name
+        for name, there in tenants.items()
+        if any(user != job.user_id and (keeps or alone) for user, keeps in there)
+    ]
 
 
 def own_reason(job: Job, now: int) -> Reason | None:

@@ -74,7 +74,7 @@ def estimate(controller: Controller, job: Job) -> dict[str, Any]:
     """When and where the job would start: now where it fits, else when enough running jobs' time is over."""
     cluster = controller.cluster
     now = controller.now()
-    start = max(now, job.begin_time, reserved.opens_at(cluster, job, now))
+    start = max(now, job.begin_time)
     partition = job.partition.split(",")[0]
     kept = reserved.barred(cluster, job, start)
     request = reserved.without(job.request, kept) if kept else job.request

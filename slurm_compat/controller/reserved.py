@@ -178,13 +178,6 @@ def changes_at(cluster: Cluster, job: Claim, now: int) -> int:
     return min(moments, default=0)
 
 
-def opens_at(cluster: Cluster, job: Claim, now: int) -> int:
-    """When the first of the reservations it names begins; 0: it may start now."""
-    if not job.request.reservation or usable(cluster, job, now):
-        return 0
-    return min((one.begins_after(now) for one in of_job(cluster, job)), default=0)
-
-
 def waits_for(cluster: Cluster, job: Claim, now: int) -> Reason | None:
     """Why a job that names reservations may not start; None: one goes on, or it names none."""
     if not job.request.reservation or usable(cluster, job, now):

@@ -177,6 +177,8 @@ def _update_times(new: Reservation, changes: ReservationChanges, now: int) -> No
     start, end = new.window(now)
     length = end - start
     if changes.start_time is not None:
+        if start <= now:
+            raise SlurmError(errors.RESERVATION_STARTED)
         if changes.start_time < now - MAX_DELAY:
             raise SlurmError(errors.INVALID_TIME_VALUE)
         start, end = changes.start_time, changes.start_time + length

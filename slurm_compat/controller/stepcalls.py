@@ -115,7 +115,11 @@ class Steps:
             if run is None or len(run.links) < len(job.shape.members):
                 raise Busy  # after a restart its agents still dial; each that comes has those that wait tried again
             running = [step for step in controller.table.steps_of(job) if not step.end_time]
-            planned.append((job, part, run, plan(job, running, part.request)))
+            try:
+                planned.append((job, part, run, plan(job, running, part.request)))
+            except SlurmError as problem:
+                problem.notes = [str(job.job_id)]  # which component it is that can't
+                raise
         change = Change()
         step_id = self._number(parts, change)
         whole = hetstep.offsets([(granted.layout, job.het_offset) for job, _, _, granted in planned])

@@ -230,7 +230,7 @@ def check_nodes_reserved(asking: reserved.Asking, partition: str, cluster: Clust
     if not will_run and (not own or any(not one.whole for one in own)):
         return
     if will_run and not own and asking.request.reservation:
-        return  # it starts with its reservation
+        raise SlurmError(errors.INVALID_TIME_VALUE)
     kept = reserved.barred(cluster, asking, now)
     if kept and not cluster.lay_out(reserved.without(asking.request, kept), partition).members:
         inside = set(hostlist.expand(asking.request.required_nodes)) & kept

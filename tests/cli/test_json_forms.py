@@ -2,9 +2,10 @@
 
 import io
 import json
+import sys
+from pathlib import Path
 
 import pytest
-from fakecontroller import FakeController, job, run, step
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,11 @@ from slurm_compat.cli.context import Context
 from slurm_compat.cli.job_json import KEYS, keys_of
 from slurm_compat.cli.jsondoc import PARSERS, Form, begin
 from slurm_compat.cli.jsonwrite import json_lines, json_text, simple
+
+sys.path.insert(0, str(Path(__file__).parent))
+from fakecontroller import FakeController, job, run, step
+
+sys.path.pop(0)
 
 
 def asked(parser, kind="json", failure=1):

@@ -3,15 +3,20 @@
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
-from fakecontroller import FakeController, job, run, step
 
 from slurm_compat.cli.scontrol import VERBS, typed
 from slurm_compat.cli.scontrol_entities import ENTITIES
 from slurm_compat.core import debugflags
 from slurm_compat.core.errors import DISABLED, SlurmError
+
+sys.path.insert(0, str(Path(__file__).parent))
+from fakecontroller import FakeController, job, run, step
+
+sys.path.pop(0)
 
 PAGE = Path(__file__).parents[2] / "docs" / "scontrol.md"
 PART = {

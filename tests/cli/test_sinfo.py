@@ -13,7 +13,7 @@ from slurm_compat.cli import main as commands
 from slurm_compat.cli import sinfo
 from slurm_compat.cli.context import Context
 from slurm_compat.core.errors import CommandError
-from slurm_compat.core.model import PARTITION_FIELDS, UNLIMITED
+from slurm_compat.core.model import NODE_FIELDS, PARTITION_FIELDS, UNLIMITED
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden"
 NOW = 1795180000
@@ -134,10 +134,12 @@ class Documents(Rows):
 
     def __init__(self):
         absent = {"int": 0, "str": "", "bool": False, "int|None": None}
-        nothing = {name: absent.get(kind.partition(":")[0], []) for name, kind in PARTITION_FIELDS.items()}
+        node_row, partition_row = (
+            {name: absent.get(kind.partition(":")[0], []) for name, kind in fields.items()}
+            for fields in (NODE_FIELDS, PARTITION_FIELDS)
+        )
         super().__init__(
-            [{"specialized_cpus": "", "specialized_memory": 0} | node(number) for number in range(1, 6)],
-            [nothing | row for row in PARTITIONS],
+            [node_row | node(number) for number in range(1, 6)], [partition_row | row for row in PARTITIONS]
         )
 
     def call(self, name, **args):

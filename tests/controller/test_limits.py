@@ -8,19 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slurm_compat.controller.fits import limit_reason
 from slurm_compat.controller.limitchecks import Wanted
 from slurm_compat.controller.limiter import Limiter
 from slurm_compat.controller.limitrules import Owner
+from slurm_compat.controller.submission import check
 from slurm_compat.controller.tally import Tally
 from slurm_compat.core import tres
 from slurm_compat.core.cluster import cluster_conf
 from slurm_compat.core.errors import SlurmError
-from slurm_compat.core.model import UNLIMITED
+from slurm_compat.core.model import UNLIMITED, JobRequest
 from slurm_compat.store.changes import Change
 from slurm_compat.translators.shapes import Member, Shape
 
 sys.path.insert(0, str(Path(__file__).parent))
 import jobsmade as made
+from reference import ALICE, reference_cluster
 
 sys.path.pop(0)
 
@@ -316,3 +319,46 @@ def test_a_job_that_comes_as_the_configuration_changes_is_counted_once():
     del files[0]
     found.tally.place(job(1, staged=True))
     assert found.tally.of(("qos", "normal")).submitted == 1 and found.tally.of(("account", "root")).jobs == 1
+
+
+def of_high(**values):
+    """The reference cluster with a QOS `high` like this."""
+    cluster = reference_cluster()
+    high = next(qos for qos in cluster.conf.qos if qos.name == "high")
+    for name, value in values.items():
+        setattr(high, name, value)
+    return cluster
+
+
+def test_a_qos_for_reservations_alone():
+    with pytest.raises(SlurmError) as refusal:
+        check(JobRequest(qos="high"), ALICE, of_high(flags="RequiresReservation"), NOW)
+    assert refusal.value.text == "Invalid qos specification" and not refusal.value.notes
+
+
+@pytest.mark.parametrize(
+    "flags, asked, want",
+    [
+        ("", {"time_limit": 180}, "PartitionTimeLimit"),
+        ("PartitionTimeLimit", {"time_limit": 180}, ""),
+        ("PartitionTimeLimit,PartitionMaxNodes", {"minimum_nodes": 3, "maximum_nodes": 3}, "PartitionNodeLimit"),
+        ("PartitionMaxNodes", {"minimum_nodes": 2, "maximum_nodes": 2}, ""),
+        ("", {"minimum_nodes": 2, "maximum_nodes": 2}, "PartitionNodeLimit"),
+    ],
+)
+def test_a_qos_beyond_what_the_partition_allows(flags, asked, want):
+    cluster = of_high(flags=flags)
+    debug = cluster.partitions["debug"]
+    debug.max_nodes = 1
+    shape = cluster.lay_out(JobRequest(**asked), "debug")
+    limit = asked.get("time_limit", 10)
+    assert limit_reason(limit, shape, debug, cluster, cluster.limiter.flags("high", "debug")) == want
+
+
+def test_the_qos_of_a_partition_denies_too():
+    cluster = of_high(flags="DenyOnLimit", max_wall="60")
+    cluster.set_partition("debug", {"qos": "high"})
+    with pytest.raises(SlurmError) as refusal:
+        check(JobRequest(partition="debug", time_limit=90), ALICE, cluster, NOW)
+    assert refusal.value.notes == ["QOSMaxWallDurationPerJobLimit"]
+    check(JobRequest(time_limit=90), ALICE, cluster, NOW)

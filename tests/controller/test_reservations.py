@@ -242,7 +242,6 @@ def test_it_waits_for_its_reservation_to_begin(calendar):
     inside = job(calendar.cluster, reservation="a")
     assert pending.blocked(inside, calendar.cluster, NOW) == ("Reservation", "")
     assert pending.blocked(inside, calendar.cluster, NOW + HOUR) is None
-    assert reserved.opens_at(calendar.cluster, inside, NOW) == NOW + HOUR
 
 
 @pytest.mark.parametrize("asked, words", [
@@ -345,3 +344,23 @@ def test_states_and_names_of_reserved_nodes():
     assert reservation.on_node(there, "node01", FRIDAY) == ("m", {"RESERVED", "MAINTENANCE"})
     assert reservation.on_node(there, "node02", FRIDAY) == ("r", {"RESERVED"})
     assert reservation.on_node(there, "node02", FRIDAY + HOUR) == ("", set())
+
+
+def test_when_a_job_of_one_that_has_not_begun_would_start_nobody_says(calendar):
+    from slurm_compat.controller.submission import check
+    from slurm_compat.core.model import JobRequest
+    from tests.controller.reference import ALICE
+
+    calendar.made(name="a", nodes="node01", start_time=NOW + HOUR)
+    with pytest.raises(SlurmError) as refusal:
+        check(JobRequest(reservation="a"), ALICE, calendar.cluster, NOW, will_run=True)
+    assert refusal.value.number == 2054
+    with pytest.raises(SlurmError) as refusal:
+        check(JobRequest(required_nodes="node01"), ALICE, calendar.cluster, NOW, will_run=True)
+    assert refusal.value.number == 2014
+
+
+def test_one_that_has_begun_can_not_begin_another_time(calendar):
+    calendar.made(name="a", nodes="node01")
+    said = calendar.says("update reservation=a starttime=now+1hours")
+    assert said == "slurm_update error: Reservation already started\nrc=1\n"

@@ -169,3 +169,17 @@ def test_gpus_are_shared_out():
 @pytest.mark.parametrize("statuses, want", [([], 0), ([0, 3 << 8, 1 << 8], 3 << 8), ([3 << 8, 15], 15), ([9, 15], 15)])
 def test_the_worst_task_is_the_steps_exit_code(statuses, want):
     assert fold(statuses) == want
+
+
+def test_memory_by_cpu_is_not_shared_even_by_a_step_that_overlaps():
+    """A step that holds all memory leaves none to --overlap where memory is counted by CPUs; else it shares all."""
+    running = [held([("node01", 4, "0-3", 2000, "")])]
+    whole = job(memory_per_cpu=500)
+    with pytest.raises(SlurmError) as problem:
+        plan(whole, running, ask(1, 1, overlap=True, memory_per_cpu=500, required_nodes="node01"))
+    assert problem.value.number == errors.INVALID_TASK_MEMORY
+    assert plan(whole, running, ask(1, 1, overlap=True, required_nodes="node01")).tasks == 1
+    assert plan(whole, running, ask(1, 1, overlap=True, memory_per_node=100, required_nodes="node01")).tasks == 1
+    assert (
+        plan(whole, [held(running[0].resources, overlap=True)], ask(1, 1, overlap=True, memory_per_cpu=500)).tasks == 1
+    )

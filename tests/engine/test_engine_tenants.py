@@ -15,7 +15,7 @@ def asks(tenant="", exclusive=False):
 
 
 def pool_of(*there):
-    pool = Pool([Node(name=name, total={"cpu": 4000, "memory": 0}) for name in ("node01", "node02")])
+    pool = Pool([Node(name, {"cpu": 4000}, {}) for name in ("node01", "node02")])
     for number, shape in enumerate(there):
         pool.take(f"run{number}", "node01", shape.asks())
         pool.tenants.come(f"run{number}", "node01", shape)

@@ -112,3 +112,14 @@ def test_the_program_is_copied_to_the_nodes(bound: Cluster, folder: Path) -> Non
             f"srun: fatal: Failed to broadcast '{folder}/./prog'. Step launch aborted.",
         ],
     )
+
+
+def test_steps_that_a_script_leaves_behind_are_ended_and_say_so(bound: Cluster, folder: Path) -> None:
+    started = folder / "started"
+    script = f"srun sh -c 'touch {started}; exec sleep 600' & while ! test -e {started}; do sleep 0.02; done"
+    job = bound.wrap(script, "-n1", "-o", f"{folder}/out")
+    assert bound.ended(job)[job] == ("COMPLETED", "0:0")
+    lines = (folder / "out").read_text().splitlines()
+    assert lines[0] == "srun: Job step aborted: Waiting up to 3 seconds for job step to finish."
+    assert lines[1].startswith("[") and f"*** STEP {job}.0 ON node01 CANCELLED AT" in lines[1]
+    assert lines[1].endswith("DUE to SIGNAL Terminated ***")

@@ -4,7 +4,7 @@ import pytest
 
 from slurm_compat.core.cluster import AccountConf, ClusterConf
 from slurm_compat.core.errors import BadValue
-from slurm_compat.translators.queues import priority_factor, queue_name
+from slurm_compat.translators.queues import priority_factor, queue_name, queue_of_account
 
 
 def booked(**values):
@@ -30,3 +30,10 @@ def test_a_word_nobody_knows_is_named():
 def test_twice_the_shares_are_half_the_factor():
     conf = ClusterConf(accounts=[AccountConf(name="a", fairshare=20), AccountConf(name="b", fairshare=10)])
     assert (priority_factor(conf, "a"), priority_factor(conf, "b")) == (1.0, 2.0)
+    assert priority_factor(conf, "nobody's") == 20.0
+    assert priority_factor(ClusterConf(), "any") == 1.0
+
+
+@pytest.mark.parametrize("template, want", [("{account}", "my-group"), ("s-{account}", "s-my-group"), ("{user}", "")])
+def test_an_accounts_own_queue(template, want):
+    assert queue_of_account(template, "my group") == want
