@@ -5,7 +5,6 @@ The kernel is asked by its own call, for Python has none for it. Source: set_mem
 
 from __future__ import annotations
 
-import ctypes
 import platform
 from collections.abc import Sequence
 
@@ -33,6 +32,8 @@ def bind(binding: Binding, local_id: int, known: Sequence[int]) -> bool:
     """Bind this process; False where the kernel doesn't."""
     if binding.kind in ("", "none") or SET_MEMPOLICY is None:
         return False
+    import ctypes  # few steps have use for it
+
     mask = nodes_of(binding, local_id, known)
     libc = ctypes.CDLL(None, use_errno=True)
     if binding.kind == "local":

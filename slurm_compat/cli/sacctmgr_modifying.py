@@ -13,12 +13,14 @@ from slurm_compat.cli.sacctmgr_changes import (
     Request,
     Verb,
     conditions,
+    is_denied,
     known_names,
     parts,
     settings_refused,
     told,
 )
 from slurm_compat.cli.sacctmgr_conditions import table
+from slurm_compat.cli.sacctmgr_confirm import DISCARDED, confirmed
 from slurm_compat.cli.sacctmgr_settings import Settings
 from slurm_compat.cli.sacctmgr_values import (
     ACCOUNT_RECORD,
@@ -108,13 +110,32 @@ def _of(word: str, rows: Sequence[tuple[int, str, str]]) -> str:
     return next((goes for least, whole, goes in rows if len(name) >= least and whole.startswith(name)), "")
 
 
-def _raw_usage(settings: Settings, words: Sequence[str]) -> None:
+def _raw_usage(settings: Settings, words: Sequence[str], where: dict[str, list[str]], entity: str) -> int:
+    """What was used until now is to count no more."""
     for word in words:
         if pair(word)[2] != "0":
             raise CommandError("sacctmgr: error: Raw usage can only be set to 0 (zero)")
-    raise CommandError(
-        "sacctmgr: error: modify RawUsage is not supported here; use is added up from the jobs' records, and fades"
-    )
+    if entity == "user" and not where.get("accounts"):
+        raise CommandError("sacctmgr: error: An account must be specified")
+    if not where.get("names"):
+        raise CommandError("sacctmgr: error: An association name is required to remove usage")
+    if not where.get("clusters"):
+        settings.ctx.out(f"No cluster specified, resetting on local cluster {own_cluster(settings.ctx)}")
+    if entity == "qos":
+        whose = {"qos": where["names"]}
+    else:
+        users = where["names"] if entity == "user" else []
+        whose = {"accounts": where["accounts"] if users else where["names"], "names": users}
+    if not confirmed(settings, f"Would you like to {'update' if entity == 'qos' else 'reset'} usage?"):
+        settings.ctx.out(DISCARDED)
+        return 0
+    try:
+        settings.ctx.controller.call("change_book", verb="modify", entity="usage", where=whose)
+    except SlurmError as problem:
+        if is_denied(problem):
+            return 1  # the real one says no more either
+        raise CommandError(f"sacctmgr: error: {problem.text}") from None
+    return 0
 
 
 def account(settings: Settings, words: Sequence[str]) -> int:
@@ -125,7 +146,10 @@ def account(settings: Settings, words: Sequence[str]) -> int:
     if any(pair(word)[0].lower() in ("name", "names") for word in what):
         raise CommandError(" Can't modify the name of an account")
     if raw := [word for word in what if _of(word, RAW_USAGE)]:
-        _raw_usage(settings, raw)
+        code = _raw_usage(settings, raw, where, "account")
+        what = [word for word in what if word not in raw]
+        if code or not what:
+            return code
     chosen = _set(settings, what, (*ACCOUNT_RECORD, *ASSOCIATION))
     record = {name: value for name, value in chosen.values.items() if name in ("description", "organization", "flags")}
     limits = {name: value for name, value in chosen.values.items() if name not in record}
@@ -144,7 +168,10 @@ def user(settings: Settings, words: Sequence[str]) -> int:
     if not what:
         raise CommandError(NOTHING_TO_SET)
     if raw := [word for word in what if _of(word, RAW_USAGE)]:
-        _raw_usage(settings, raw)
+        code = _raw_usage(settings, raw, where, "user")
+        what = [word for word in what if word not in raw]
+        if code or not what:
+            return code
     record: dict[str, Any] = {}
     rest = []
     for word in what:
@@ -172,6 +199,11 @@ def user(settings: Settings, words: Sequence[str]) -> int:
 def qos(settings: Settings, words: Sequence[str]) -> int:
     whom, what = parts(words)
     where = conditions("qos", whom)
+    if raw := [word for word in what if _of(word, RAW_USAGE)]:
+        code = _raw_usage(settings, raw, where, "qos")
+        what = [word for word in what if word not in raw]
+        if code or not what:
+            return code
     try:
         chosen = _set(settings, [word for word in what if pair(word)[0].lower() not in ("name", "names")], QOS_KEYS)
     except UnknownFlag as problem:

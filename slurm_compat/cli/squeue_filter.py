@@ -78,13 +78,9 @@ def job_tests(
         tests.append((("user_id",), frozenset(users).__contains__))
     if "notme" in asked.flags and asked.own:
         tests.append((("user_id",), lambda user: user != uid))
-    for key, field, folded in (
-        ("A", "account", True),
-        ("n", "name", True),
-        ("q", "qos", True),
-    ):
+    for key, field in (("A", "account"), ("n", "name"), ("q", "qos")):
         if (names := asked.names(key)) is not None:
-            tests.append(((field,), _one_of(names, folded)))
+            tests.append(((field,), _one_of(names)))
     # a job may be in the line of several
     for key, field in (("p", "partition"), ("R", "resv_name")):
         if (names := asked.names(key)) is not None:
@@ -141,9 +137,8 @@ def compiled(tests: Sequence[tuple[tuple[str, ...], Callable[..., bool]]], posit
     return function
 
 
-def _one_of(names: Sequence[str], folded: bool) -> Callable[[str], bool]:
-    if not folded:
-        return frozenset(names).__contains__
+def _one_of(names: Sequence[str]) -> Callable[[str], bool]:
+    """In any case."""
     wanted = frozenset(name.lower() for name in names)
     return lambda value: value.lower() in wanted
 

@@ -192,7 +192,7 @@ def _account_rows(inquiry: Inquiry, indent: bool) -> Iterator[Row]:
     tree = accounts(inquiry.ctx, (account for account, _ in use.own))
     own: dict[str, Sums] = {}
     for (name, user), sums in use.own.items():
-        if user not in tree[name].users:
+        if user and user not in tree[name].users:
             tree[name].users.append(user)
         for tres, seconds in sums.items():
             totals = own.setdefault(name, {})
@@ -254,7 +254,7 @@ def _user_rows(inquiry: Inquiry) -> list[Row]:
     mine = [
         (account, user, sums)
         for (account, user), sums in use.own.items()
-        if inquiry.asked.passes("users", user) and inquiry.asked.passes("accounts", account)
+        if user and inquiry.asked.passes("users", user) and inquiry.asked.passes("accounts", account)
     ]
     return _by_use(use, [({"user": user, "account": account}, sums) for account, user, sums in mine])
 
@@ -326,7 +326,7 @@ def top_users(inquiry: Inquiry) -> Report:
         found: dict[tuple[str, ...], tuple[list[str], Sums]] = {}
         for account, user in sorted(use.own, key=lambda owner: (order[owner[0]], owner[1])):
             sums = use.own[account, user]
-            if not (any(sums.values()) and asked.passes("users", user) and asked.passes("accounts", account)):
+            if not (user and any(sums.values()) and asked.passes("users", user) and asked.passes("accounts", account)):
                 continue
             names, total = found.setdefault((user,) if "group" in asked.switches else (user, account), ([], {}))
             names.append(account)

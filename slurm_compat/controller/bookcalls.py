@@ -19,6 +19,7 @@ from slurm_compat.controller import (
     bookmodifying,
     bookqos,
     bookresources,
+    bookusage,
     reprioritizing,
 )  # fmt: skip
 from slurm_compat.controller.associations import tree, tres_names
@@ -50,6 +51,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("modify", "cluster"): bookmodifying.cluster,
     ("modify", "qos"): bookqos.modify,
     ("modify", "resource"): bookresources.modify,
+    ("modify", "usage"): bookusage.reset,
     ("delete", "account"): bookdeleting.account,
     ("delete", "user"): bookdeleting.user,
     ("delete", "coordinator"): bookadding.remove_coordinator,
@@ -121,7 +123,7 @@ async def change(controller: Controller, session: Session, args: calls.ChangeBoo
         answer = await loop.run_in_executor(None, handler, work, args.where, args.values)
         if controller.book is base:
             break
-    if args.dry or not (work.book.touched or work.log):
+    if args.dry or not (work.book.touched or work.log or work.resets):
         return answer
     await keep(controller, work)
     return answer
@@ -139,6 +141,7 @@ async def keep(controller: Controller, work: Work) -> None:
     controller.next_transaction += len(work.log)
     install(controller, work.book.effective())
     _queues(controller, before, controller.conf, change)
+    bookusage.apply(controller, work, change)
     controller.spawn(reprioritizing.again(controller))
     await controller.commit(change)
 

@@ -48,6 +48,7 @@ class Work:
     has_run: Callable[[int], bool]  # whether jobs of that association are known
     tres: frozenset[str]  # names of what is counted
     log: list[Logged] = field(default_factory=list)
+    resets: list[tuple[str, ...]] = field(default_factory=list)  # ("user", account, user), ("qos", name): of use
 
     @property
     def conf(self) -> ClusterConf:

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.controller import arrays, crontabs, stepkeeping
+from slurm_compat.controller import arrays, crontabs, launching, stepkeeping
 from slurm_compat.controller.authorization import require_owner
 from slurm_compat.controller.jobs import ADMIN_HOLD, NO_HOLD, USER_HOLD, Job
 from slurm_compat.controller.machine import Event
@@ -260,5 +260,8 @@ def resume(controller: Controller, caller: Caller, targets: list[str], change: C
         job = controller.apply(job, Event("resume", controller.now()), change)
         stepkeeping.suspended(controller, job, True, change)
         change.then.append(lambda: controller.agents.say(job.job_id, {"msg": "resume"}))
+        if job.resv_ends_at:  # a reservation's end does not wait for what was suspended
+            end = {"msg": "update", "end_time": launching.end_time(job)}
+            change.then.append(lambda: controller.agents.say(job.job_id, end))
 
     return _suspension(each_target(controller, caller, targets, change, act))

@@ -53,10 +53,22 @@ class Consumption:
             for name, amount in self._of(job, bucket, job.end_time, latest).items():
                 total[name] = total.get(name, 0.0) + amount
             self._sums[bucket] = (latest, total)
-            if change is not None:
-                name = "\t".join(map(str, bucket))
-                data = json.dumps({"at": latest, "used": {key: round(value, 3) for key, value in total.items()}})
-                change.put("things", (KIND, name), {"kind": KIND, "name": name, "data": data})
+            self._save(bucket, change)
+
+    def reset(self, bucket: Bucket, now: float, change: Change | None) -> None:
+        """What was used counts no more; what runs counts from now on."""
+        self._live_at = -KEEP
+        until_now = {name: -amount for name, amount in self._running(now).get(bucket, {}).items()}
+        self._sums[bucket] = (now, until_now)
+        self._save(bucket, change)
+
+    def _save(self, bucket: Bucket, change: Change | None) -> None:
+        if change is None:
+            return
+        at, total = self._sums[bucket]
+        name = "\t".join(map(str, bucket))
+        data = json.dumps({"at": at, "used": {key: round(value, 3) for key, value in total.items()}})
+        change.put("things", (KIND, name), {"kind": KIND, "name": name, "data": data})
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """What the store kept, by name."""

@@ -62,6 +62,7 @@ async def cluster_usage(controller: Controller, session: Session, args: calls.Sp
 
 async def reservation_usage(controller: Controller, session: Session, args: calls.Span) -> dict[str, Any]:
     start, end = checked(args.start, args.end)
+    known = rolling.owners_of(controller.cluster)
 
     def read(connection: Connection) -> list[dict[str, Any]]:
         kept = rolling.recorded(connection, start, end)
@@ -70,12 +71,14 @@ async def reservation_usage(controller: Controller, session: Session, args: call
         used: dict[str, list[tuple[int, str, int]]] = {}
         for hour, name, _, of, seconds in rollups.used_by_hour(connection, rolling.RESERVATION, first, last):
             used.setdefault(name, []).append((hour, of, seconds))
-        return [_reservation_row(one, used.get(one.name, [])) for one in kept]
+        return [_reservation_row(one, used.get(one.name, []), known) for one in kept]
 
     return {"rows": await controller.store.read(read)}
 
 
-def _reservation_row(one: rolling.Record, used: Iterable[tuple[int, str, int]]) -> dict[str, Any]:
+def _reservation_row(
+    one: rolling.Record, used: Iterable[tuple[int, str, int]], known: Iterable[rolling.Owner]
+) -> dict[str, Any]:
     within: dict[str, int] = {}
     for hour, name, seconds in used:
         if rolling.whole_hour(one.start_time) <= hour < one.end_time:
@@ -89,7 +92,7 @@ def _reservation_row(one: rolling.Record, used: Iterable[tuple[int, str, int]]) 
         "used": within,
         "nodes": hostlist.compress(one.nodes),
         "flags": one.flags,
-        "associations": [list(owner) for owner in one.owners()],
+        "associations": [list(owner) for owner in one.owners(known)],
     }
 
 

@@ -12,7 +12,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from slurm_compat.armada.client import ArmadaError
-from slurm_compat.controller import bookcalls, consumption, crontabs, deadlines, limitmail, partitionkeeping, shares
+from slurm_compat.controller import (
+    bookcalls,
+    clusterchange,
+    consumption,
+    crontabs,
+    deadlines,
+    limitmail,
+    partitionkeeping,
+    shares,
+)
 from slurm_compat.controller.jobs import Job, slim
 from slurm_compat.controller.machine import Event
 from slurm_compat.controller.table import job_of, step_of
@@ -71,6 +80,10 @@ async def restore(controller: Controller, watch: Watch) -> None:
     controller.outbox.resume(saved.outbox)
     controller.calendar.tick()
     await controller.node_keeping.tell()
+    change = Change()
+    clusterchange.record_states(controller, change)
+    if change:
+        controller.commit(change)
     if table.jobs:
         log.info("read back %d jobs, %d running", len(table.jobs), len(table.running))
     controller.spawn(reconcile(controller, watch))

@@ -55,7 +55,7 @@ def _view(controller: Controller) -> reserving.View:
 
 def _create(controller: Controller, caller: Caller, args: calls.UpdateReservation, change: Change) -> str:
     _operators(caller)
-    if controller.conf.armada.address and not controller.cluster.labelled:
+    if controller.conf.armada.address and not controller.cluster.labelled and controller.inventory is None:
         raise SlurmError(errors.NOT_SUPPORTED, "Reservations need the nodes by name: declare them in the cluster file")
     made = reserving.create(_view(controller), args.name, args.changes)
     controller.calendar.keep(made, change)

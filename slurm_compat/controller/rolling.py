@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +89,8 @@ async def roll(controller: Controller) -> None:
         end = min(start + AT_ONCE, last)
         rolling.begin()
         capacity = capacity_of(controller.cluster)
-        hours = await store.read(partial(added_up, start=start, end=end, capacity=capacity, since=since))
+        known = owners_of(controller.cluster)
+        hours = await store.read(partial(added_up, start=start, end=end, capacity=capacity, since=since, known=known))
         for place in range(0, len(hours), 24):  # a transaction a day: others write meanwhile
             await store.read(partial(keep_hours, hours=hours[place : place + 24]))
         change = Change()
@@ -105,17 +106,27 @@ def capacity_of(cluster: Cluster) -> dict[str, int]:
     return total
 
 
-def added_up(connection: Connection, start: int, end: int, capacity: dict[str, int], since: int) -> list[Hour]:
+def owners_of(cluster: Cluster) -> list[Owner]:
+    """Every user's associations."""
+    return [(entry.account, entry.user) for entry in associations.tree(cluster.conf) if entry.user]
+
+
+def added_up(
+    connection: Connection, start: int, end: int, capacity: dict[str, int], since: int, known: list[Owner]
+) -> list[Hour]:
     window = Window(start, end, capacity, since)
     for event in nodeevents.between(connection, start, end):
         window.down(Down(event.start, event.end, amounts(event.tres)))
     for one in recorded(connection, start, end):
         window.reservation(
-            Reserved(one.name, one.start_time, one.end_time, amounts(one.tres), "MAINT" in one.flags, one.owners())
+            Reserved(one.name, one.start_time, one.end_time, amounts(one.tres), "MAINT" in one.flags, one.owners(known))
         )
     for data in history.overlapping(connection, start, end):
         window.job(run_of(data))
     return window.settled()
+
+
+Owner = tuple[str, str]  # account and user; no user: the account itself
 
 
 class Record(msgspec.Struct):
@@ -132,11 +143,14 @@ class Record(msgspec.Struct):
     accounts: list[str] = []
     denied: list[str] = []
 
-    def owners(self) -> tuple[tuple[str, str], ...]:
-        """Whom its unused time is charged to: users, each in the accounts named with him; or the accounts."""
+    def owners(self, known: Iterable[Owner]) -> tuple[Owner, ...]:
+        """Whom its unused time is charged to, of the associations `known`: its users', in its accounts where it has
+        any; else its accounts themselves."""
         users = [] if "users" in self.denied else self.users
         accounts = [] if "accounts" in self.denied else self.accounts
-        return tuple((account, user) for account in accounts or [""] for user in users or [""] if account or user)
+        if not users:
+            return tuple((account, "") for account in accounts)
+        return tuple(one for one in known if one[1] in users and (not accounts or one[0] in accounts))
 
 
 def recorded(connection: Connection, start: int, end: int) -> list[Record]:

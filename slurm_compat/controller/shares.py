@@ -213,6 +213,23 @@ class Shares:
         if change is not None and (kept := row(self.used, job.user_name, job.account)) is not None:
             change.put("things", (KIND, kept["name"]), kept)
 
+    def reset(self, user: str, account: str, change: Change) -> None:
+        """What was used in this association counts no more; what runs there counts from now on."""
+        number = self.used.numbers.get((user, account))
+        if number is None:
+            return
+        now = self._now()
+        until_now: Amounts = {}
+        for job in self._running():
+            if (job.user_name, job.account) == (user, account) and job.start_time:
+                weighed = _seconds(job, now, now, self.used.rules)
+                for name, amount in _amounts(job.tres_alloc_str).items():
+                    until_now[name] = until_now.get(name, 0.0) - amount * weighed
+        self.used.restore(number, float(now), until_now)
+        self._factors_at = 0
+        if (kept := row(self.used, user, account)) is not None:
+            change.put("things", (KIND, kept["name"]), kept)
+
     def beside(self) -> Used:
         """An empty account of use to fill elsewhere and merge."""
         return Used(self.used.numbers, self.used.rules)

@@ -12,8 +12,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from types import FrameType
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from slurm_compat.engine import cgroups, namespaces
@@ -26,6 +25,8 @@ START_ERROR = 128  # exit code of a container whose command could not be started
 NOT_STARTED = 253  # exit code of a leader that could not become the pod, with the words in its .exit file
 NOT_STARTED_WORDS = "not_started"
 ALREADY_RUNNING = 254  # exit code of a leader that found its pod claimed
+
+WAITED_FOR = frozenset({signal.SIGTERM, signal.SIGCHLD})
 
 AgentMain = Callable[[dict[str, str]], int]
 
@@ -124,28 +125,19 @@ def take_signals() -> None:
 
 
 def start_all(containers: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    """pid: container. SIGTERM to us goes on to each of them."""
+    """pid: container. What is sent to us from now on waits for `wait_for`."""
     started: dict[int, dict[str, Any]] = {}
-
-    def forward(number: int, _frame: FrameType | None) -> None:
-        for pid in started:
-            with contextlib.suppress(OSError):
-                os.kill(pid, number)
-
-    hold_signals()
-    signal.signal(signal.SIGTERM, forward)
+    signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
     for container in containers:
         pid = os.fork()
         if pid == 0:
             execute(container)
         started[pid] = container
-    take_signals()
     return started
 
 
 def execute(container: dict[str, Any]) -> NoReturn:
     try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         take_signals()
         os.chdir(container["cwd"])
         os.execvpe(container["command"][0], container["command"], container["env"])
@@ -155,15 +147,33 @@ def execute(container: dict[str, Any]) -> NoReturn:
 
 
 def wait_for(started: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Every container's result, once all have ended. Orphans that come to us meanwhile are buried."""
+    """Every container's result, once all have ended. Orphans that come to us meanwhile are buried.
+
+    SIGTERM to us goes on to each container. A handler would not do: one that comes just before a wait begins is heard
+    when the wait is over, which is too late.
+    """
     results: dict[int, dict[str, Any]] = {}
-    while len(results) < len(started):
-        pid, status = os.wait()
-        if pid in started:
-            code = os.waitstatus_to_exitcode(status)
-            results[pid] = {
-                "name": started[pid]["name"],
-                "exit_code": code if code >= 0 else 128 - code,
-                "message": "",
-            }
-    return [results[pid] for pid in started]
+    while True:
+        for pid, status in _ended():
+            if pid in started:
+                code = os.waitstatus_to_exitcode(status)
+                results[pid] = {
+                    "name": started[pid]["name"],
+                    "exit_code": code if code >= 0 else 128 - code,
+                    "message": "",
+                }
+        if len(results) == len(started):
+            return [results[pid] for pid in started]
+        if signal.sigwait(WAITED_FOR) == signal.SIGTERM:
+            for pid in started.keys() - results.keys():
+                os.kill(pid, signal.SIGTERM)
+
+
+def _ended() -> Iterator[tuple[int, int]]:
+    """pid and status of each child that has ended by now."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            yield pid, status

@@ -248,7 +248,7 @@ def test_statistics_and_configuration():
 @pytest.mark.parametrize(
     "line",
     ["archive dump", "shutdown", "add cluster other", "delete cluster oracle", "add federation f",
-     "modify job 5 set x=1", "modify user alice set newname=alicia", "modify user alice set rawusage=0"],
+     "modify job 5 set x=1", "modify user alice set newname=alicia"],
 )  # fmt: skip
 def test_verbs_that_nothing_here_can_do(line):
     assert "is not supported here; " in refusal(f"sacctmgr {line}", uid=0)[0]

@@ -1,12 +1,18 @@
 """squeue --json and --yaml: the published shape, over the jobs that the filters leave."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
-from fakecontroller import FakeController, job, run
 
 from slurm_compat.cli.squeue_json import FIELDS
 from slurm_compat.core.model import JOB_FIELDS
+
+sys.path.insert(0, str(Path(__file__).parent))
+from fakecontroller import FakeController, job, run
+
+sys.path.pop(0)
 
 RESOURCES = [["node03", 2, "0-1", 1000, ""], ["node04", 1, "3", 500, "gpu:a100:1(IDX:0)"]]
 

@@ -9,11 +9,8 @@ from hypothesis import strategies as st
 from slurm_compat.cli.jsonwrite import yaml_text
 from slurm_compat.cli.yamltext import text_lines
 
-
 # fmt: off
-@pytest.mark.parametrize(
-    "text, lines",
-    [
+RECORDED = [
         ('it\'s "quoted": #x and more words to fold here and there  double  spaces at the end of it  ',
          '  !!str comment: !!str \'it\'\'s "quoted": #x and more words to fold here and there  double  spaces\n    at the end of it  \''),
         ('xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx and more words to fold here and there and some more words for the line to be folded a second time ok',
@@ -84,9 +81,11 @@ from slurm_compat.cli.yamltext import text_lines
          '  !!str comment: !!str <<'),
         ('y',
          '  !!str comment: !!str y'),
-    ],
-)
+]
 # fmt: on
+
+
+@pytest.mark.parametrize("text, lines", RECORDED)
 def test_as_recorded(text, lines):
     assert "\n".join(text_lines(text, "    ", "  !!str comment: !!str")) == lines
 

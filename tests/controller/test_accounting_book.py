@@ -360,3 +360,26 @@ def test_changes_outlive_the_controller_and_are_in_force_at_once(tmp_path):
         assert next(iter(told))[0] == [1, "Add Accounts", "root", "chem"]
 
     asyncio.run(third())
+
+
+def test_use_is_set_to_nothing_for_good(tmp_path):
+    async def story():
+        controller = await opened(tmp_path, PlayedArmada())
+        number = controller.shares.used.numbers["bob", "project2"]
+        controller.shares.used.restore(number, float(controller.now()), {"billing": 500.0})
+        bucket = ("user", "project2", "bob")
+        controller.limiter.consumption.restore({"\t".join(bucket): {"at": controller.now(), "used": {"cpu": 500.0}}})
+        with pytest.raises(SlurmError):
+            await change(controller, "modify", "usage", {"accounts": ["project2"]}, caller=BOB)
+        await change(controller, "modify", "usage", {"accounts": ["project2"]}, dry=True)
+        assert controller.shares.now()[number].usage > 499
+        await change(controller, "modify", "usage", {"accounts": ["project2"]})
+        assert controller.shares.now()[number].usage == 0
+        assert controller.limiter.consumption.used(bucket, controller.now()) == {}
+        saved = await controller.store.read(questions.saved)
+        kept = {name: data["used"] for kind, name, data in saved.things if kind in ("use", "limit usage")}
+        await closed(controller)
+        return kept
+
+    kept = asyncio.run(story())
+    assert (kept["bob\tproject2"], kept["user\tproject2\tbob"]) == ({}, {})

@@ -257,3 +257,32 @@ def test_all_stands_for_every_node_and_none_for_nothing(tmp_path):
         return {node.comment for node in world.controller.cluster.nodes.values()}, refusal.value.number
 
     assert play(tmp_path, story) == ({"seen"}, 2018)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_sites_node_is_cordoned_first(tmp_path, answers):
+    """Where Kubernetes would not, nothing is changed here either."""
+
+    class Inventory:
+        def __init__(self):
+            self.asked = []
+
+        async def cordon(self, names, on, reason):
+            self.asked.append((names, on, reason))
+            if not answers:
+                raise SlurmError(2036, "cordon: away")
+
+    async def story(world):
+        world.controller.inventory = inventory = Inventory()
+        changes = {"state": "DRAIN", "reason": "disk"}
+        try:
+            await world.call("update_node", ROOT_USER, names=["node02"], changes=changes)
+            await world.call("update_node", ROOT_USER, names=["node02"], changes={"comment": "no cordon"})
+            await world.call("update_node", ROOT_USER, names=["node02"], changes={"state": "RESUME"})
+        except SlurmError as problem:
+            assert problem.text == "cordon: away"
+        return inventory.asked, world.controller.cluster.nodes["node02"].reason
+
+    asked, reason = play(tmp_path, story)
+    assert asked == [(["node02"], True, "disk"), (["node02"], False, "")][: 1 + answers]
+    assert reason == ""

@@ -1,7 +1,9 @@
 """Use that fades, Fair Tree's ranks, and who the associations are."""
 
+import json
 import math
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,9 @@ from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.shares import Rules, Shares, Used, fair_tree, integral, last_reset, past_use
 from slurm_compat.controller.table import job_row
 from slurm_compat.core.cluster import ClusterConf, cluster_conf
+from slurm_compat.core.errors import BadValue
 from slurm_compat.core.model import ASSOCIATION_FIELDS, UNLIMITED
+from slurm_compat.store.changes import Change
 
 sys.path.insert(0, str(Path(__file__).parent))
 from jobsmade import job
@@ -216,3 +220,60 @@ def test_a_jobs_factor():
     assert shared.factor(mine) == 0.2
     assert shared.factor(run("mallory", "nothing", 0, 0)) == 0.0
     assert Shares(ClusterConf(), list, lambda: 0).factor(run("me", "", 0, 0)) == 1.0
+
+
+# what the store keeps of it
+
+
+def things_of(change):
+    return [(kind, name, json.loads(row["data"])) for (_, (kind, name)), row in change.rows.items()]
+
+
+def test_use_comes_back_from_the_store_as_it_was():
+    before = Shares(CONF, list, lambda: 5000)
+    change = Change()
+    for start in (100, 900):
+        before.ended(run("alice", "project1", start, start + 100, cpus=3), change)
+    before.ended(run("bob", "project2", 100, 4000), change)
+    before.ended(run("nobody", "project9", 100, 4000), change)
+    after = Shares(CONF, list, lambda: 5000)
+    assert not shares.restored(after.used, things_of(change))  # an older store's: there may be more in the records
+    assert after.now() == before.now()
+    whole = [(shares.KIND, row["name"], json.loads(row["data"])) for row in shares.rows(before.used)]
+    third = Shares(CONF, list, lambda: 5000)
+    assert shares.restored(third.used, [("node", "node01", {}), *whole])
+    assert third.now() == before.now()
+
+
+def test_a_qos_factor_counts_in_the_shares():
+    document = yaml.safe_load((Path(__file__).parents[2] / "fixtures/clusters/oracle.yaml").read_text())
+    document["QOS"][1]["UsageFactor"] = 0.5
+    shared = Shares(cluster_conf(document), list, lambda: 200)
+    shared.ended(run("alice", "project1", 100, 200, qos="high"))
+    shared.ended(run("alice", "project2", 100, 200, qos="normal"))
+    now = shared.now()
+    assert now[5].usage == pytest.approx(now[6].usage / 2)
+
+
+@pytest.mark.parametrize(
+    "period, begun",
+    [
+        ("DAILY", (2026, 11, 18)), ("WEEKLY", (2026, 11, 15)), ("MONTHLY", (2026, 11, 1)), ("QUARTERLY", (2026, 10, 1)),
+        ("YEARLY", (2026, 1, 1)),
+    ],
+)  # fmt: skip
+def test_use_is_forgotten_when_its_period_ends(period, begun):
+    now = time.mktime((2026, 11, 18, 12, 0, 0, 0, 0, -1))  # a Wednesday
+    begin = int(time.mktime((*begun, 0, 0, 0, 0, 0, -1)))
+    assert last_reset(period, now) == begin
+    used = Used({("alice", "project1"): 5}, Rules(0.0, 0.0, period))
+    used.add(run("alice", "project1", begin - 100, begin - 50))
+    used.add(run("alice", "project1", begin - 100, begin + 60))
+    assert used.at(now)[5]["billing"] == 60
+    assert used.at(begin - 1) == used.at(now)  # what was before is gone for good
+    assert last_reset("NONE", now) == 0
+
+
+def test_the_file_may_not_ask_for_a_reset_now():
+    with pytest.raises(BadValue, match="PriorityUsageResetPeriod"):
+        cluster_conf({"PriorityUsageResetPeriod": "NOW"})

@@ -7,8 +7,11 @@ script's end alone would make of it.
 """
 
 import asyncio
+import contextlib
+import queue
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -40,11 +43,14 @@ class Play:
         self.pods = {}  # (job id, attempt)
         self.links = {}
         self.statuses = {}
-        self.started_at = {}  # job id: what was so when it started
+        self.started = {}  # job id: the attempts that started, a start that was lost included
         self.most_active = {}
+        self.ahead = 0  # seconds that the played clock is ahead of the machine's
 
     async def open(self):
-        self.world = await World(self.path, self.armada).open()
+        self.world = World(self.path, self.armada)
+        self.world.controller.now = lambda: int(time.time()) + self.ahead
+        await self.world.open()
         self.links.clear()
         self._watch_starts()
 
@@ -62,6 +68,7 @@ class Play:
 
     def _check_start(self, job):
         table = self.world.controller.table
+        self.started.setdefault(job.job_id, set()).add(job.attempt)
         assert not job.dependency, "it started before what it depends on"
         assert job.begin_time <= self.world.controller.now()
         assert not job.hold
@@ -75,6 +82,21 @@ class Play:
     async def restart(self):
         await self.world.close()
         await self.open()
+
+    async def crash(self):
+        """kill -9: what the store has not written is lost, with all that was to be said when it had."""
+        waiting = self.world.store._queue
+        with contextlib.suppress(queue.Empty):
+            while True:
+                waiting.get_nowait()
+        await self.restart()
+
+    def later(self):
+        """Time goes by; what falls due is looked at."""
+        self.ahead += 40
+        controller = self.world.controller
+        for job_id in list(controller.table.pending):
+            controller.readiness.reconsider([job_id])
 
     async def settle(self):
         for _ in range(6):
@@ -150,12 +172,12 @@ class Play:
                     self.world.watch._heard({"kind": kind, "job_id": placement.armada_id, "created": 5.0})
 
 
-STEPS = ("come", "come", "end", "say", "stammer", "hang_up", "armada", "repeats", "restart", "settle")
+STEPS = ("come", "come", "end", "say", "stammer", "hang_up", "armada", "repeats", "restart", "crash", "settle")
 
 
 async def act(play, step):
-    if step == "restart":
-        await play.restart()
+    if step in ("restart", "crash"):
+        await getattr(play, step)()
     elif step == "stammer":
         play.say(repeat=3)
     elif step == "armada":
@@ -199,7 +221,8 @@ def run(submissions, steps, check):
             try:
                 ids = {}
                 for name, asked, status, before in submissions:
-                    asked = {key: text.format(**ids) for key, text in asked.items()}
+                    known = {f"{{{other}}}": str(job_id) for other, job_id in ids.items()}
+                    asked = {key: _filled(value, known) for key, value in asked.items()}
                     ids[name] = await play.world.submit(key=name, **asked)
                     play.statuses[ids[name]] = status
                     play.asked[ids[name]] = [ids[other] for other in before]
@@ -210,6 +233,14 @@ def run(submissions, steps, check):
                 await play.world.close()
 
     asyncio.run(story())
+
+
+def _filled(value, known):
+    """The text with the ids of the jobs it names."""
+    if isinstance(value, str):
+        for name, job_id in known.items():
+            value = value.replace(name, job_id)
+    return value
 
 
 @PATIENT
@@ -249,6 +280,24 @@ def test_no_job_starts_before_what_it_depends_on(steps, status):
         steps,
         check,
     )
+
+
+@PATIENT
+@given(st.lists(st.sampled_from([*STEPS, "later"]), max_size=14), st.lists(st.integers(1, 200), min_size=2, max_size=3))
+def test_no_job_starts_before_its_begin_time(steps, delays):
+    """Nor before what it waits for besides; `_check_start` looks at every start."""
+
+    async def check(play, ids):
+        play.ahead += max(delays) + 1
+        play.later()
+        await finish(play, over(play))
+        assert {play.world.job(job_id).state for job_id in ids.values()} == {"COMPLETED"}
+        assert all(len(play.started[job_id]) == 1 for job_id in ids.values())
+
+    now = int(time.time())
+    jobs = [(str(number), {"begin_time": now + delay}, 0, []) for number, delay in enumerate(delays)]
+    last = ("last", {"begin_time": now + delays[0], "dependency": "afterok:{0}"}, 0, ["0"])
+    run([*((name, asked, status, before) for name, asked, status, before in jobs), last], steps, check)
 
 
 @PATIENT

@@ -30,6 +30,7 @@ sys.path.pop(0)
 
 NOW = 1_791_000_000 - 1_791_000_000 % HOUR
 CAPACITY = {"cpu": 8, "billing": 8}
+KNOWN = [("physics", "alice"), ("physics", "bob"), ("biology", "bob")]
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +38,7 @@ def in_utc(monkeypatch):
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     monkeypatch.setattr(rolling, "capacity_of", lambda cluster: CAPACITY)
+    monkeypatch.setattr(rolling, "owners_of", lambda cluster: KNOWN)
     yield
     monkeypatch.undo()
     time.tzset()
@@ -182,7 +184,14 @@ def test_a_job_that_waited_is_planned_for_and_reservations_count(url):
     assert used["physics", "bob", "cpu"] == 4 * 1800  # nobody ran in it
     assert cluster["cpu"]["alloc"] == 4 * 1800 + 2 * 300
     assert cluster["cpu"]["plan"] == 2 * 600
-    assert [one.owners() for one in kept] == [(("physics", "bob"),)]
+    (one,) = kept
+    assert one.owners(KNOWN) == (("physics", "bob"),)
+    one.accounts = []
+    assert one.owners(KNOWN) == (("physics", "bob"), ("biology", "bob"))
+    one.users, one.accounts = [], ["physics"]
+    assert one.owners(KNOWN) == (("physics", ""),)
+    one.denied = ["accounts"]
+    assert one.owners(KNOWN) == ()
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu"])

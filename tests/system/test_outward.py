@@ -91,6 +91,13 @@ def test_a_token_that_does_not_count_is_refused_here_and_there(outside, bad):
         assert outside.cluster.run("squeue", env=where) == (1, "", f"slurm_load_jobs error: {REFUSED}\n")
 
 
+def test_a_step_whose_agent_reaches_no_srun_is_relayed_over_tls(outside):
+    env = outside.token() | {"SLURM_COMPAT_SRUN_HOST": "none"}
+    script = "head -c 1000000 /dev/zero | srun -Q sh -c 'wc -c; head -c 2000000 /dev/zero' | wc -c"
+    assert outside.cluster.run("sh", "-c", script, env=env) == (0, "2000008\n", "")
+    assert outside.cluster.run("srun", "-Q", "sh", "-c", "exit 7", env=env).code == 7
+
+
 def test_another_authority_is_not_trusted(outside, tmp_path):
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=other", "-keyout", tmp_path / "k",
