@@ -38,9 +38,9 @@ Figures = dict[str, tuple[float, str]]
 def ours(cluster: str, options: list[str]) -> Figures:
     with environment(cluster) as env:
         pid = Path(env["SLURM_COMPAT_STATE"], "run", "controller.pid").read_text().split()[0]
+        steps = subprocess.run([sys.executable, str(HERE / STEPS)], env=env, stdout=subprocess.PIPE, check=True)
         argv = [sys.executable, str(HERE / "figures.py"), "--pid", pid, "--cold", *options]
         done = subprocess.run(argv, env=env, stdout=subprocess.PIPE, check=True)
-        steps = subprocess.run([sys.executable, str(HERE / STEPS)], env=env, stdout=subprocess.PIPE, check=True)
     figures: Figures = json.loads(done.stdout) | json.loads(steps.stdout)
     return figures
 

@@ -38,7 +38,7 @@ POPULATION: tuple[tuple[str, str, list[str]], ...] = (
                     "--mail-type=END,FAIL", "--mail-user=bob@example.org", "--wrap", SLEEP]),
     ("stopped", "alice", ["-w", "node04", "--mem-per-cpu=100", "--wrap", SLEEP, "-t", "1:00:00"]),
     ("requeued", "alice", ["-w", "node02", "--mem-per-cpu=100", "--wrap", SLEEP, "--requeue"]),
-    ("cancelled", "alice", ["-w", "node03", "--mem-per-cpu=100", "--wrap", SLEEP]),
+    ("cancelled", "alice", ["-w", "node03", "--mem-per-cpu=100", "--wrap", f"exec {SLEEP}"]),
     ("array", "alice", ["-w", "node01", "--array=1-4%2", "--mem-per-cpu=100", "--wrap", SLEEP]),
     ("held", "alice", ["-H", "--wrap", SLEEP, "-o", "/tmp/x.%j.%u", "-e", "/tmp/e.%x", "-i", "/dev/null"]),
     ("heldarray", "bob", ["-H", "--array=0-9:3", "--wrap", SLEEP, "-D", "/tmp"]),

@@ -80,7 +80,7 @@ def identity(entry: Any, jobs: dict[str, str], shift: dict[str, str]) -> str:
     if "LicenseName" in entry:
         return str(entry["LicenseName"])
     if "node" in entry and "partition" in entry and "nodes" in entry:  # sinfo
-        return f"{entry['partition']['name']} {entry['node']['state']} {entry['gres']['total']}"
+        return f"{entry['partition']['name']} {'+'.join(entry['node']['state'])} {entry['gres']['total']}"
     if "sockets" in entry and "index" in entry:  # a node of an allocation
         return str(entry["index"])
     if isinstance(entry.get("step"), dict):
@@ -306,6 +306,12 @@ dependencies, a heterogeneous one, GPUs, licences, held, running with steps, sus
 timed out; two users) are given to both, and every `--json`, `--yaml`, older `data_parser` and `+complex` form is
 compared. Same keys are counted wherever they stand; values are compared where they can be equal, else only their
 types: ids, moments, loads and what depends on the machine.
+
+`--json` and `--yaml` take a version of the schema, `v0.0.42` to `v0.0.45`, `latest`, or `list`, with flags behind it:
+`+complex` writes numbers that may be missing as themselves, null or "Infinity", and empty texts as null; `+fast`,
+`+minimize_refs`, `+spec_only` and `+prefer_refs` change nothing that is printed; any other is told of and ignored, as
+in Slurm. What has a document there has one here, and what ignores the option there (most of sacctmgr's lists, most of
+scontrol's verbs) ignores it here. Long lists are written an entry at a time.
 
 | command | same keys | missing | extra | order | type | same values | masked | different values | answer |
 |---|---|---|---|---|---|---|---|---|---|

@@ -11,6 +11,16 @@ from slurm_compat.core.model import RESERVATION_FIELDS
 
 FIELDS = list(RESERVATION_FIELDS)
 PURGE_AFTER = 300  # seconds; what Slurm has where no PURGE_COMP was asked for
+# the order of the documents is another than that of the text
+FLAGS = (
+    "MAINT", "DAILY", "WEEKLY", "IGNORE_JOBS", "ANY_NODES", "STATIC", "PART_NODES", "OVERLAP", "SPEC_NODES",
+    "TIME_FLOAT", "REPLACE", "ALL_NODES", "PURGE_COMP", "WEEKDAY", "WEEKEND", "FLEX", "NO_HOLD_JOBS_AFTER_END",
+    "MAGNETIC", "HOURLY", "USER_DELETE", "FORCE_START", "REPLACE_DOWN",
+)  # fmt: skip
+
+
+def _place(flag: str) -> int:
+    return FLAGS.index(flag) if flag in FLAGS else len(FLAGS)
 
 
 def reservation(row: Mapping[str, Any], form: Form) -> dict[str, Any]:
@@ -21,7 +31,7 @@ def reservation(row: Mapping[str, Any], form: Form) -> dict[str, Any]:
         "core_specializations": [{"node": node, "core": _ranges(cores)} for node, cores in row["cores"]],
         "end_time": jsondoc.number(row["end_time"]),
         "features": row["features"],
-        "flags": [flag.partition("=")[0] for flag in row["flags"]],
+        "flags": sorted((flag.partition("=")[0] for flag in row["flags"]), key=_place),
         "groups": row["groups"],
         "licenses": row["licenses"],
         "max_start_delay": row["max_start_delay"],

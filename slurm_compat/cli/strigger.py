@@ -202,7 +202,7 @@ def _asked_for(trigger: dict[str, Any], given: Given, events: list[str]) -> bool
         "j" not in given or (trigger["kind"], trigger["target"]) == ("job", str(_number(given["j"]))),
         "n" not in given or trigger["kind"] == "node",
         "user" not in given or trigger["user_id"] == _uid(given["user"]),
-        not events or set(events).intersection(trigger["events"]),
+        not events or set(events) == set(trigger["events"]),
     )
     return all(rules)
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import func, select
 
 from slurm_compat.controller import (
     book,
@@ -27,9 +26,8 @@ from slurm_compat.controller.bookwork import BAD_ARGUMENT, LiveJob, Values, Wher
 from slurm_compat.core import calls
 from slurm_compat.core.cluster import ClusterConf
 from slurm_compat.core.errors import ACCESS_DENIED, SlurmError
+from slurm_compat.store import bookrecords
 from slurm_compat.store.changes import Change
-from slurm_compat.store.schema import transactions
-from slurm_compat.store.store import Connection
 from slurm_compat.translators.queues import priority_factors, queue_of_account
 
 if TYPE_CHECKING:
@@ -214,19 +212,14 @@ def records(controller: Controller, session: Session, args: calls.Nothing) -> di
     }
 
 
-def _read(connection: Connection, start: int, end: int) -> list[tuple[Any, ...]]:
-    query = select(transactions).where(transactions.c.at >= start)
-    if end:
-        query = query.where(transactions.c.at <= end)
-    return [tuple(row) for row in connection.execute(query.order_by(transactions.c.id))]
-
-
 async def transaction_rows(controller: Controller, session: Session, args: calls.Events) -> Any:
     """The call `transactions`: what was changed of the book, the oldest first."""
     unknown = [name for name in args.fields if name not in FIELDS]
     if unknown:
         raise SlurmError(BAD_ARGUMENT, f"unknown field {unknown[0]}")
-    rows = await controller.store.read(lambda connection: _read(connection, args.start, args.end))
+    rows = await controller.store.read(
+        lambda connection: bookrecords.transactions_between(connection, args.start, args.end)
+    )
     places = [FIELDS.index(name) for name in args.fields]
     return _chunks([[row[place] for place in places] for row in rows])
 
@@ -236,16 +229,12 @@ def _chunks(rows: list[list[Any]]) -> Iterator[list[list[Any]]]:
         yield rows[start : start + CHUNK]
 
 
-def last_transaction(connection: Connection) -> int:
-    return int(connection.execute(select(func.max(transactions.c.id))).scalar() or 0)
-
-
 async def restore(controller: Controller, things: list[tuple[str, str, Any]]) -> None:
     """At the start: the file's accounting with what the store has of changes; new entries' numbers are kept."""
     own = controller.book
     own.restore(things)
     own.rebase(controller.conf)
-    controller.next_transaction = 1 + await controller.store.read(last_transaction)
+    controller.next_transaction = 1 + await controller.store.read(bookrecords.last_transaction)
     install(controller, own.effective())
     change = Change()
     own.save(change)

@@ -39,7 +39,8 @@ def check(
         raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE)  # nobody knows when its nodes will be back
     if not shape.members and not any(reasons_of):
         names = dict.fromkeys(name for part in parts for name in part.node_names)
-        raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE, notes=_notes(request, shape, cluster.rooms(names)))
+        notes = [] if will_run else _notes(request, shape, cluster.rooms(names))
+        raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE, notes=notes)
     if request.prefer and not _preferable(request, cluster.rooms(cluster.nodes)):
         raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE)
 

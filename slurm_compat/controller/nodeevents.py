@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import or_, select
-
 from slurm_compat.controller.privacy import Privacy
 from slurm_compat.core import privatedata, tres
 from slurm_compat.core.errors import SlurmError
+from slurm_compat.store import bookrecords
 from slurm_compat.store.changes import Change
-from slurm_compat.store.schema import node_events
 from slurm_compat.store.store import Connection
 
 if TYPE_CHECKING:
@@ -47,8 +45,8 @@ class Events:
 
     def restore(self, connection: Connection) -> None:
         """What a store has of events that go on."""
-        rows = connection.execute(select(node_events).where(node_events.c.end == 0))
-        self.open = {row.node: NodeEvent(*row) for row in rows}
+        rows = [NodeEvent(*row) for row in bookrecords.open_events(connection)]
+        self.open = {event.node: event for event in rows}
 
 
 def record_event(
@@ -90,10 +88,7 @@ def _put(change: Change, event: NodeEvent) -> None:
 
 def between(connection: Connection, start: int, end: int) -> list[NodeEvent]:
     """Events of which some part is between `start` and `end` (0: open), the oldest first."""
-    query = select(node_events).where(or_(node_events.c.end == 0, node_events.c.end >= start))
-    if end:
-        query = query.where(node_events.c.start <= end)
-    return [NodeEvent(*row) for row in connection.execute(query.order_by(node_events.c.start, node_events.c.node))]
+    return [NodeEvent(*row) for row in bookrecords.events_between(connection, start, end)]
 
 
 async def events(controller: Controller, session: Session, args: calls.Events) -> Any:

@@ -51,6 +51,8 @@ class Cluster:
         self.nodes: dict[str, Node] = {node.name: node for node in nodes}
         self.partitions: dict[str, Partition] = {part.name: part for part in parts}
         self.licenses = licenses.configured(conf.licenses)
+        self.barred_at: tuple[object, ...] = ()  # controller/reserved.py: what `barred_for` was found for
+        self.barred_for: dict[int, frozenset[str]] = {}  # by time limit
         self.kept_partitions: dict[str, dict[str, Any]] = {}  # what the store has of changed ones
         self.licenses_used: dict[int, licenses.Counts] = {}  # by job id
         self.reservations: dict[str, Reservation] = {}  # by name; the controller's calendar keeps them

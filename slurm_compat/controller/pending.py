@@ -32,7 +32,7 @@ def reasons(jobs: Iterable[Job], cluster: Cluster, now: int) -> dict[int, Reason
     """The reason of each pending job; `jobs` in order of priority, the first first."""
     found: dict[int, Reason] = {}
     full: set[str] = set()  # partitions in which a job before waits
-    tried: dict[tuple[int, int, str], bool] = {}
+    tried: dict[tuple[int, frozenset[str], str], bool] = {}
     tenants = _tenants(cluster)
     for job in jobs:
         own = own_reason(job, now) or blocked(job, cluster, now)
@@ -204,13 +204,12 @@ def _could_run(job: Job, parts: list[Partition], cluster: Cluster) -> bool:
     return bool(shape.members)
 
 
-def _room_now(job: Job, cluster: Cluster, tried: dict[tuple[int, int, str], bool], now: int) -> bool:
+def _room_now(job: Job, cluster: Cluster, tried: dict[tuple[int, frozenset[str], str], bool], now: int) -> bool:
     """Whether the job would fit now. Equal requests share their object, so each is tried once a round."""
-    if cluster.reservations:  # which nodes it may have is each job's own then
-        return shape_now(job, cluster, reserved.narrowed(cluster, job, now)) is not None
-    key = (id(job.request), 0, job.partition)
+    kept = reserved.barred(cluster, job, now)
+    key = (id(job.request), kept, job.partition)
     if key not in tried:
-        tried[key] = shape_now(job, cluster) is not None
+        tried[key] = shape_now(job, cluster, reserved.without(job.request, kept) if kept else None) is not None
     return tried[key]
 
 

@@ -91,6 +91,19 @@ def barred(cluster: Cluster, job: Claim, now: int) -> frozenset[str]:
     """The nodes that reservations keep a job from, were it to start now."""
     if not cluster.reservations:
         return frozenset()
+    if job.request.reservation or not all(one.whole for one in cluster.reservations.values()):
+        return _barred(cluster, job, now)
+    # the same for all that last as long: thousands may be asked about in one second
+    moment = (now, [(one.start_time, one.end_time, one.nodes, one.flags) for one in cluster.reservations.values()])
+    if cluster.barred_at != moment:
+        cluster.barred_at, cluster.barred_for = moment, {}
+    found = cluster.barred_for.get(job.time_limit)
+    if found is None:
+        found = cluster.barred_for[job.time_limit] = _barred(cluster, job, now)
+    return found
+
+
+def _barred(cluster: Cluster, job: Claim, now: int) -> frozenset[str]:
     own = usable(cluster, job, now)
     until = lasts_until(job, now)
     kept: set[str] = set()

@@ -108,7 +108,8 @@ def capacity_of(cluster: Cluster) -> dict[str, int]:
 
 def owners_of(cluster: Cluster) -> list[Owner]:
     """Every user's associations."""
-    return [(entry.account, entry.user) for entry in associations.tree(cluster.conf) if entry.user]
+    tree = associations.tree(cluster.conf)
+    return list(dict.fromkeys((entry.account, entry.user) for entry in tree if entry.user))
 
 
 def added_up(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from slurm_compat.controller import pending
+from slurm_compat.controller import pending, placing
 from slurm_compat.controller.jobs import Job
+from slurm_compat.controller.startestimates import starts
 from slurm_compat.core.states import COMPLETING
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Reasons:
         self._controller = controller
         self._at = 0.0
         self._stale = True
+        self.starts: dict[int, int] = {}  # when jobs that wait for room may start, by job id
 
     def stale(self) -> None:
         """What the reasons follow from has changed."""
@@ -42,6 +44,7 @@ class Reasons:
             job = jobs[job_id]
             job.reason, job.description = reason, description
             job.last_sched_evaluation = now
+        self.starts = starts(waiting, placing.running(self._controller), self._controller.cluster, now)
         self._at = time.monotonic()
         self._stale = False
 

@@ -151,7 +151,7 @@ JOB: dict[str, str] = {
     "submit_time": "j.submit_time",
     "eligible_time": "j.eligible_time",
     "accrue_time": "j.accrue_time",
-    "start_time": "j.start_time or j.begin_time",
+    "start_time": "j.start_time or c.reasons.starts.get(j.job_id, j.begin_time)",
     "end_time": "shown_end(j)",
     "suspend_time": "j.suspend_time",
     "pre_sus_time": "j.pre_sus_time",

@@ -108,8 +108,8 @@ class JobSizes(Span):
 class ChangeBook(Args):
     """sacctmgr's changes: -> what controller/bookcalls.HANDLERS say of (verb, entity). `dry`: tried, not done.
 
-    `where`: whom, by names, accounts, partitions and the like; `values`: what is set, by the attributes of core/cluster's
-    *Conf, None to take away; lists as {"op": "=", "+=" or "-=", "names"}. Who may is asked entity by entity.
+    `where`: whom, by names, accounts, partitions and the like; `values`: what is set, by the attributes of
+    core/cluster's *Conf, None to take away; lists as {"op": "=", "+=" or "-=", "names"}. Who may is asked entity by entity.
     """
 
     verb: str

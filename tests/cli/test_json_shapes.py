@@ -64,6 +64,24 @@ def test_an_entry(name):
     assert list(shape(ENTRIES[name]())) == RECORDED[name].split()
 
 
+@pytest.mark.parametrize(
+    "shown, listed",
+    [
+        ("IGNORE_JOBS DAILY SPEC_NODES", "DAILY IGNORE_JOBS SPEC_NODES"),
+        ("MAINT FLEX OVERLAP IGNORE_JOBS WEEKLY SPEC_NODES STATIC PURGE_COMP=00:05:00 NO_HOLD_JOBS_AFTER_END MAGNETIC "
+         "USER_DELETE", "MAINT WEEKLY IGNORE_JOBS STATIC OVERLAP SPEC_NODES PURGE_COMP FLEX NO_HOLD_JOBS_AFTER_END "
+         "MAGNETIC USER_DELETE"),
+        ("FLEX OVERLAP HOURLY SPEC_NODES NO_HOLD_JOBS_AFTER_END MAGNETIC USER_DELETE",
+         "OVERLAP SPEC_NODES FLEX NO_HOLD_JOBS_AFTER_END MAGNETIC HOURLY USER_DELETE"),
+        ("OVERLAP HOURLY SPEC_NODES MAGNETIC FORCE_START USER_DELETE",
+         "OVERLAP SPEC_NODES MAGNETIC HOURLY USER_DELETE FORCE_START"),
+    ],
+)  # fmt: skip
+def test_flags_of_a_reservation(shown, listed):
+    entry = reservation_json.reservation(row(RESERVATION_FIELDS, name="r", flags=shown.split()), Form())
+    assert entry["flags"] == listed.split()
+
+
 @pytest.mark.parametrize("version", PARSERS)
 @pytest.mark.parametrize("name", ["nodes", "partitions", "steps", "reservations"])
 def test_older_versions_have_no_more_than_what_was_taken_out_since(name, version):

@@ -128,7 +128,7 @@ ROWS = """\
     [
         ("strigger --get", range(7)),
         ("strigger --get --node", (0, 1, 2, 5)),
-        ("strigger --get --down", (0, 5)),
+        ("strigger --get --down", (0,)),
         ("strigger --get --jobid=20164", (6,)),
         ("strigger --get --id=9", (2,)),
         ("strigger --get --user=root", range(7)),

@@ -166,9 +166,8 @@ def test_sacct_knows_what_a_job_waited_for_and_that_it_gave_no_limit(tmp_path):
 
         async def record(job_id):
             args = calls.Accounting(fields=["state_reason", "time_limit"], targets=[str(job_id)], steps=False)
-            return [
-                row for chunk in await accounting.accounting(world.controller, PlayedSession(), args) for row in chunk
-            ]
+            answer = accounting.accounting(world.controller, PlayedSession(), args)
+            return [row async for chunk in await answer for row in chunk]
 
         return [await record(job_id) for job_id in (first, waits, held)]
 
