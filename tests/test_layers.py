@@ -34,7 +34,18 @@ ONLY_IN = {
     "kubernetes": {"armada/kubernetes.py"},
     "prometheus_client": {"armada/prometheus.py", "controller/metrics.py", "controller/metricshttp.py"},
 }
-STDLIB_ONLY_CORE = {"hostlist", "signals", "patterns", "stepio", "errors", "multiprog", "cpulist", "rawbytes"}
+STDLIB_ONLY_CORE = {
+    "binding",
+    "cpulist",
+    "errors",
+    "hostlist",
+    "multiprog",
+    "patterns",
+    "rawbytes",
+    "relayline",
+    "signals",
+    "stepio",
+}
 
 
 def modules():

@@ -201,15 +201,21 @@ class StepProcess:
         task.status = status
         path = self._part.request.get("task_epilog")
         if path:
-            cwd = self._part.directory
-            task.epilog = step_tasks.start_task_epilog(path, self._part.environments[task.rank], self._part.user, cwd)
+            cwd, env = self._part.directory, self._part.environments[task.rank]
+            try:
+                task.epilog = step_tasks.start_task_epilog(path, env, self._part.user, cwd)
+            except OSError as problem:
+                self.say(f"execve({path}): {problem.strerror}", [task.rank])
+                self.say("TaskEpilog failed status=127", [task.rank])
         if task.epilog:
-            self._loop.on_exit(task.epilog, lambda _status, _rusage: self._epilog_ended(task))
+            self._loop.on_exit(task.epilog, lambda ended, _rusage: self._epilog_ended(task, ended))
         else:
             self.task_ended(task, status)
 
-    def _epilog_ended(self, task: Task) -> None:
+    def _epilog_ended(self, task: Task, ended: int) -> None:
         task.epilog = 0
+        if code := os.waitstatus_to_exitcode(ended):
+            self.say(f"TaskEpilog failed status={abs(code)}", [task.rank])
         self.task_ended(task, task.status or 0)
 
     def task_ended(self, task: Task, status: int) -> None:

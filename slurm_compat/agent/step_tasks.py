@@ -234,10 +234,15 @@ def run_task_prolog(path: str, env: dict[str, str], cwd: str) -> bytes:
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
         )  # fmt: skip
     except OSError as problem:
+        if problem.errno == errno.ENOEXEC:
+            raise PrologFailed(127, ["--task-prolog failed status=127"]) from None
+        why = f"can not be executed ({path}) {problem.strerror}"
+        if not path.startswith("/"):
+            why = f"is not a fully qualified pathname ({path})"
         raise PrologFailed(
             1,
             [
-                f"run_command: user task_prolog can not be executed ({path}) {problem.strerror}",
+                f"run_command: user task_prolog {why}",
                 "user task_prolog did not exit normally. reason: Run command failed - configuration error",
                 "--task-prolog failed status=1",
             ],
@@ -258,12 +263,13 @@ def run_task_prolog(path: str, env: dict[str, str], cwd: str) -> bytes:
 
 
 def start_task_epilog(path: str, env: dict[str, str], user: User, cwd: str) -> int:
-    """Start it, its output discarded as Slurm does; its pid, 0 when it can't be run."""
+    """Start it, its output discarded as Slurm does; its pid. Raises OSError when it can't be run."""
+    mode = os.stat(os.path.join(cwd, path)).st_mode
+    if not stat.S_ISREG(mode) or not mode & 0o111:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     null = os.open(os.devnull, os.O_RDWR)
     try:
         return launching.start(Program(path, [path], env, cwd, null, null, null), user)
-    except OSError:
-        return 0
     finally:
         os.close(null)
 

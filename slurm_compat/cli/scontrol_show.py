@@ -97,7 +97,7 @@ def job_lines(job: Row, time_format: TimeFormat, details: bool) -> list[str]:
         lines.append(f"BatchHost={job['batch_host']}")
     lines += [
         f"NumNodes={_node_count(job, pending)} NumCPUs={_cpu_count(job, pending)} NumTasks={job['tasks']}"
-        f" CPUs/Task={job['cpus_per_task'] or 'N/A'} ReqB:S:C:T=0:{job['sockets_per_node'] or 0}"
+        f" CPUs/Task={job['cpus_per_task'] or 'N/A'} ReqB:S:C:T=0:0"  # sockets are in the line Socks/Node alone
         f":{count('cores_per_socket')}:{count('threads_per_core')}",
         f"ReqTRES={null(job['tres_req_str'])}",
         f"AllocTRES={null(job['tres_alloc_str'])}",
@@ -111,13 +111,16 @@ def job_lines(job: Row, time_format: TimeFormat, details: bool) -> list[str]:
         lines += [f"  {line}" for line in _resource_lines(job["job_resources"])]
     per_cpu = job["memory_per_cpu"] is not None
     memory = job["memory_per_cpu"] if per_cpu else job["memory_per_node"]
+    kind = "CPU" if per_cpu else "Node"
+    if per_tres := job["memory_per_tres"]:  # "gres/gpu:1024"
+        kind, memory = "TRES", int(per_tres.rpartition(":")[2])
     lines += [
-        f"MinCPUsNode={job['minimum_cpus_per_node']} MinMemory{'CPU' if per_cpu else 'Node'}={mem_text(memory or 0)}"
+        f"MinCPUsNode={job['minimum_cpus_per_node']} MinMemory{kind}={mem_text(memory or 0)}"
         f" MinTmpDiskNode={mem_text(job['minimum_tmp_disk_per_node'])}",
-        f"Features={null(job['features'])}"
-        + (f" Prefer={job['prefer']}" if job["prefer"] else "")
-        + f" DelayBoot={duration(job['delay_boot'])}",
+        f"Features={null(job['features'])} DelayBoot={duration(job['delay_boot'])}",
     ]
+    if job["prefer"]:
+        lines.append(f"Prefer={job['prefer']}")
     if job["resv_name"]:
         lines.append(f"Reservation={job['resv_name']}")
     lines += [
@@ -142,6 +145,8 @@ def job_lines(job: Row, time_format: TimeFormat, details: bool) -> list[str]:
     if job["mail_user"] or job["mail_type"]:
         mail_type = ",".join(job["mail_type"])
         lines.append(f"MailUser={job['mail_user'] or job['user_name']} MailType={mail_type or 'NONE'}")
+    if job["tasks_per_tres"]:
+        lines.append(f"NtasksPerTRES={job['tasks_per_tres']}")
     return lines
 
 

@@ -48,8 +48,8 @@ def main(ctx: Context) -> int:
     components = srun_het.size(ctx.env)
     warn = silent if components else ctx.err  # there each part is read again, as its component reads it
     parsed = batchopts.parse("srun", ctx.argv[1:], ctx.env, uid=ctx.uid, now=ctx.now(), cwd=ctx.cwd, warn=warn)
-    if (told := help.answer(ctx, parsed)) is not None:
-        return told
+    if (answered := help.answer(ctx, parsed)) is not None:
+        return answered
     if parsed.attrs.get("mpi") == "list":
         for line in srun_request.mpi_list():
             ctx.out(line)
@@ -61,7 +61,12 @@ def main(ctx: Context) -> int:
         "SLURM_JOB_ID"
     ):
         components = 0  # another job than the one around us
-    if parsed.attrs.get("jobid") and (components or any(groups) or len(asked) > 1):
+    told = [group for group in groups if group is not None]
+    if told and not parsed.attrs.get("jobid"):
+        for text in told:
+            srun_het.groups(text)
+        raise CommandError("srun: error: --het-group expected to be used within an HetJob allocation")
+    if parsed.attrs.get("jobid") and (components or told or len(asked) > 1):
         if len(asked) > 1 and not components:
             raise CannotCarry("srun", "a step of several programs in a job without components", "use --multi-prog")
         placed = [_in_component(ctx, group, part) for group, part in srun_het.places(groups, components)]

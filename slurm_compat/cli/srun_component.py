@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import msgspec
@@ -188,7 +189,14 @@ class Component:
         if not path or path == "none":
             return
         try:
-            pid = os.posix_spawnp(str(path), [str(path), *self.argv], dict(self.ctx.env))
+            os.stat(path)
+            if not os.access(path, os.R_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as problem:
+            self.ctx.err(f"srun: Access denied for {path}: {problem.strerror}")
+            return
+        try:
+            pid = os.posix_spawn(str(path), [str(path), *self.argv], dict(self.ctx.env))
             os.waitpid(pid, 0)
         except OSError as problem:
-            self.ctx.error(f"can't execute {which} {path}: {problem.strerror}")
+            self.ctx.error(f"Failed to execute srun prolog/epilog script: {problem.strerror}")

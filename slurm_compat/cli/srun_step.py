@@ -222,13 +222,14 @@ class StepRun:
 
     def task_failed(self) -> None:
         """--kill-on-bad-exit."""
-        if self._failure_told or not self._running() or self._first.aborted:
+        if self._failure_told or self._first.aborted:
             return
         self._failure_told = True  # once is enough
         for part in self._parts:
             part.info(f"Terminating StepId={part.step}")
-        for part in self._parts:
-            part.end_for_failure()
+        if self._running():
+            for part in self._parts:
+                part.end_for_failure()
 
     def _running(self) -> bool:
         return any(part.tasks.running for part in self._parts)

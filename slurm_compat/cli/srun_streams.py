@@ -142,7 +142,8 @@ def open_output(command: str, which: str, path: str, append: bool) -> int:
         try:
             return os.open(path, flags, 0o644)
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+            with contextlib.suppress(OSError):  # then opening fails again, and says so
+                os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
             return os.open(path, flags, 0o644)
     except (OSError, ValueError) as problem:
         raise _could_not_open(command, which, problem) from None

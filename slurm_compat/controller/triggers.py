@@ -58,6 +58,7 @@ class Triggers:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self.kept: dict[int, Trigger] = {}
+        self.running: set[int] = set()  # those whose program runs just now
         self._next = 1
         self._nodes: dict[str, frozenset[str]] = {}  # what was so of each node at the last look
         self._timer: asyncio.TimerHandle | None = None
@@ -118,7 +119,7 @@ class Triggers:
             elif trigger.kind == "job":
                 self._on_job(trigger, change)
             if trigger.runs_at and trigger.runs_at <= self._controller.now():
-                self._run(trigger, change)
+                self._run(trigger)
         if change:
             self._controller.commit(change)
 
@@ -157,16 +158,29 @@ class Triggers:
         trigger.runs_at = trigger.runs_at or self._controller.now() + after
         self._put(trigger, change)
 
-    def _run(self, trigger: Trigger, change: Change) -> None:
+    def _run(self, trigger: Trigger) -> None:
+        if trigger.trigger_id in self.running:
+            return
         nodes = trigger.kind == "node" and trigger.words != ["reconfig"]
         words = [hostlist.compress(trigger.words)] if nodes else trigger.words
         argv = [*shlex.split(trigger.program), *words]
-        self._controller.spawn(run_as(trigger.user_id, argv, self._controller.state_folder or "/", PATIENCE))
+        self.running.add(trigger.trigger_id)
+        self._controller.spawn(self._carry_out(trigger, argv, list(trigger.words)))
+
+    async def _carry_out(self, trigger: Trigger, argv: list[str], told: list[str]) -> None:
+        """A trigger is done when its program is: one that a kill of the controller cut short runs again."""
+        await run_as(trigger.user_id, argv, self._controller.state_folder or "/", PATIENCE)
+        self.running.discard(trigger.trigger_id)
+        if trigger.trigger_id not in self.kept:
+            return  # cleared meanwhile
+        change = Change()
         if trigger.permanent and trigger.kind != "job":
-            trigger.runs_at, trigger.words = 0, []
+            trigger.words = [word for word in trigger.words if word not in told]
+            trigger.runs_at = self._controller.now() if trigger.words else 0
             self._put(trigger, change)
         else:
             self.drop(trigger, change)
+        self._controller.commit(change)
 
     def _arm(self) -> None:
         if self.kept and self._timer is None:

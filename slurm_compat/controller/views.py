@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from slurm_compat.controller import dependencies, sluid
 from slurm_compat.controller.jobs import Job, Step
-from slurm_compat.core import jobid, patterns
+from slurm_compat.core import hostlist, jobid, patterns
 from slurm_compat.core.cpulist import cpu_text
+from slurm_compat.core.errors import BadValue
 from slurm_compat.core.model import JOB_FIELDS, STEP_FIELDS, UNLIMITED, JobRequest
 from slurm_compat.core.states import PENDING, SUSPENDED
 
@@ -85,6 +86,15 @@ def command(job: Job) -> str:
         return ""
     path = argv[0] if argv[0].startswith("/") else os.path.join(job.request.current_working_directory, argv[0])
     return " ".join([os.path.normpath(path), *argv[1:]])
+
+
+@lru_cache(maxsize=1024)
+def node_set(text: str) -> str:
+    """A list of nodes as it is shown: sorted, each once, in ranges."""
+    try:
+        return hostlist.compress(hostlist.expand(text))
+    except BadValue:
+        return text
 
 
 def shared(job: Job) -> str:
@@ -182,6 +192,7 @@ JOB: dict[str, str] = {
     "tasks_per_socket": "r.tasks_per_socket",
     "tasks_per_core": "r.tasks_per_core",
     "tasks_per_board": "None",
+    "tasks_per_tres": "r.tasks_per_gpu",
     "sockets_per_node": "r.sockets_per_node",
     "cores_per_socket": "r.cores_per_socket",
     "threads_per_core": "r.threads_per_core",
@@ -202,9 +213,9 @@ JOB: dict[str, str] = {
     "cpus_per_tres": "s.cpus_per_tres",
     "gres_detail": "[entry[4] for entry in j.resources if entry[4]]",
     "job_resources": "j.resources",
-    "required_nodes": "r.required_nodes",
-    "excluded_nodes": "r.excluded_nodes",
-    "features": "r.constraints",
+    "required_nodes": "node_set(r.required_nodes) if r.required_nodes else ''",
+    "excluded_nodes": "node_set(r.excluded_nodes) if r.excluded_nodes else ''",
+    "features": "r.constraints.replace(',', '&')",
     "prefer": "r.prefer",
     "batch_features": "r.batch_features",
     "cluster_features": "r.cluster_constraint",
@@ -307,6 +318,7 @@ _NAMES: dict[str, Any] = {
     "EXCLUSIVE": EXCLUSIVE,
     "given": given,
     "MAX_SWITCH_WAIT": MAX_SWITCH_WAIT,
+    "node_set": node_set,
     "output_path": output_path,
     "own": _own,
     "run_time": run_time,

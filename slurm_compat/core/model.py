@@ -217,6 +217,7 @@ JOB_FIELDS: dict[str, str] = {
     "tasks_per_socket": "int|None",
     "tasks_per_core": "int|None",
     "tasks_per_board": "int|None",
+    "tasks_per_tres": "int|None",
     "sockets_per_node": "int|None",
     "cores_per_socket": "int|None",
     "threads_per_core": "int|None",

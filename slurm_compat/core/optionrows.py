@@ -21,7 +21,7 @@ _SHARED = "put the program on a file system that all nodes share"
 _TOPOLOGY = "the placement of nodes in a network topology is Kubernetes' own"
 
 ROWS: tuple[Option, ...] = (
-    Option("accel-bind", "", "s", REQUIRED, to.text_of("accel_bind"), srun="SLURM_ACCEL_BIND",
+    Option("accel-bind", "", "s", REQUIRED, to.accel_bind, srun="SLURM_ACCEL_BIND",
            fate=NO_EFFECT, why=_BIND),
     Option("account", "A", "bsa", REQUIRED, to.text_of("account"), "SBATCH_ACCOUNT", "SLURM_ACCOUNT",
            "SALLOC_ACCOUNT", value="account", help="account that the job is charged to"),
@@ -174,7 +174,7 @@ ROWS: tuple[Option, ...] = (
     Option("kill-command", "K", "a", OPTIONAL, to.kill_command, salloc="SALLOC_KILL_CMD", value="signal",
            help="signal for the command when the job ends first"),
     Option("kill-on-bad-exit", "K", "s", OPTIONAL,
-           to.one_of("kill_on_bad_exit", {"": True, "1": True, "0": False}), srun="SLURM_KILL_BAD_EXIT",
+           to.kill_on_bad_exit, srun="SLURM_KILL_BAD_EXIT",
            value="0|1", help="end the step when a task fails"),
     Option("kill-on-invalid-dep", "", "b", REQUIRED,
            to.one_of("kill_on_invalid_dependency", {"yes": True, "no": False})),
@@ -288,7 +288,7 @@ ROWS: tuple[Option, ...] = (
            "SLURM_RESERVATION", "SALLOC_RESERVATION", group="where", value="name", help="use what this reserves"),
     Option("resv-ports", "", "bsa", OPTIONAL, to.resv_ports, srun="SLURM_RESV_PORTS", group="share", value="n",
            help="reserve ports"),
-    Option("segment", "", "bsa", REQUIRED, to.number("segment_size", 0), "SBATCH_SEGMENT_SIZE", "SRUN_SEGMENT_SIZE",
+    Option("segment", "", "bsa", REQUIRED, to.segment, "SBATCH_SEGMENT_SIZE", "SRUN_SEGMENT_SIZE",
            "SALLOC_SEGMENT_SIZE", fate=NO_EFFECT, why=_TOPOLOGY),
     Option("send-libs", "", "s", OPTIONAL, to.refused(_SHARED), srun="SLURM_SEND_LIBS", fate=REFUSED, why=_SHARED,
            value="yes|no", help="copy libraries too"),

@@ -44,6 +44,8 @@ def number(field: str, least: int = 1, called: str = "") -> Reader:
 
 
 def whole(text: str, where: Where, called: str, least: int = 1) -> int:
+    if text == "" and least <= 0:
+        return 0  # strtol finds nothing amiss
     found = _NUMBER.fullmatch(text)
     if not found or int(found[1]) < least:
         raise where.error(f'Invalid numeric value "{text}" for {called}.', code=1)
@@ -110,19 +112,18 @@ def nodes(text: str | None, where: Where) -> dict[str, Any]:
     """N, N-M, with k and m for 1024 and 1024², and lists "1,3", "1-5:2", of which the outermost count."""
     given = text or ""
     if "," in given or (":" in given and "-" in given):
-        counts = [_count(part, where) for part in re.split("[-,]", given.split(":")[0])]
+        counts = [_count(part, where) for part in re.split("[-,]", given.split(":")[0].removesuffix(","))]
         return {"minimum_nodes": min(counts), "maximum_nodes": max(counts)}
     low, dash, high = given.partition("-")
-    if not low and dash:  # "-1" is read as a number, and as nothing asked for
-        least = most = max(0, _count(given, where))
-        return {"minimum_nodes": least, "maximum_nodes": most}
+    if not low and dash:  # "-3" is at most three
+        return {"minimum_nodes": None, "maximum_nodes": _count(high, where) or None}
     least = _count(low, where)
     if dash and not high:
         raise where.error(f"Maximum node count -1 is less than minimum node count {least}")
     most = _count(high, where) if dash else least
     if most < least:
         raise where.error(f"Maximum node count {most} is less than minimum node count {least}")
-    return {"minimum_nodes": least, "maximum_nodes": most}
+    return {"minimum_nodes": least or (None if most else 0), "maximum_nodes": most}
 
 
 def _count(text: str, where: Where) -> int:
@@ -137,7 +138,7 @@ def extra_node_info(text: str | None, where: Where) -> dict[str, Any]:
     filled: dict[str, Any] = {"extra_node_info": True}
     names = ("sockets_per_node", "cores_per_socket", "threads_per_core")
     for name, which, part in zip(names, ("first", "second", "third"), (text or "").split(":"), strict=False):
-        low = part.split("-")[0]
+        low = part if part.startswith("-") else part.split("-")[0]
         if low not in ("", "*", "0"):
             filled[name] = whole(low, where, f"{which} arg of -B")
     return filled
@@ -218,13 +219,16 @@ def profile(text: str | None, where: Where) -> dict[str, Any]:
     return {"profile": ",".join(dict.fromkeys(chosen))}
 
 
-_FREQ = r"(?:(?:task|energy|network|filesystem)=)?\d+"
+_FREQ = re.compile(r"(?:(?:task|energy|network|filesystem)=)?\d", re.IGNORECASE | re.ASCII)
 
 
 def acctg_freq(text: str | None, where: Where) -> dict[str, Any]:
-    if not re.fullmatch(rf"{_FREQ}(?:,{_FREQ})*", text or "", re.IGNORECASE | re.ASCII):
-        raise where.error(f"Invalid --acctg-freq specification: {text}")
-    return {"account_gather_frequency": text}
+    """[kind=]seconds by comma, each as far as its digits go; what counts for tasks must be above 0."""
+    given = text or ""
+    for part in filter(None, given.split(",")):
+        if not _FREQ.match(part) and not part.startswith("-"):
+            raise where.error(f"Invalid --acctg-freq specification: {part}")
+    return {"account_gather_frequency": given}
 
 
 def distribution(text: str | None, where: Where) -> dict[str, Any]:
@@ -319,10 +323,37 @@ def gpu_freq(text: str | None, where: Where) -> dict[str, Any]:
 
 
 def cpu_freq(text: str | None, where: Where) -> dict[str, Any]:
-    if not _CPU_FREQ.fullmatch(text or ""):
-        problem = f'{where.command}: error: unrecognized --cpu-freq argument "{text}"'
-        raise CommandError(problem, f"{where.command}: error: Invalid --cpu-freq argument", code=255)
+    if problem := _cpu_freq_problem(text or ""):
+        lines = [f"{where.command}: error: {problem}"] if problem != _UNSAID else []
+        raise CommandError(*lines, f"{where.command}: error: Invalid --cpu-freq argument", code=255)
     return {"cpu_freq": text}
+
+
+_UNSAID = "-"
+
+
+def _cpu_freq_problem(text: str) -> str:
+    """What is wrong with [min[-max]:]governor or a frequency; "" when nothing is, "-" when Slurm says no more of it."""
+    frequencies, colon, governor = text.partition(":")
+    low, dash, _ = frequencies.partition("-")
+    if not low:
+        return _UNSAID
+    if re.fullmatch(_GOVERNOR, text, re.I):
+        return ""
+    if not re.fullmatch(_LEVEL, low, re.I | re.A):
+        return f'unrecognized --cpu-freq argument "{low}"'
+    if not dash and not colon:
+        return ""
+    if not colon:
+        return (
+            "You must explicitly choose a governor when defining a range. Please specify only one value for the "
+            "desired frequency (p1) or choose a specific governor (p3)."
+        )
+    if not re.fullmatch(_GOVERNOR, governor, re.I):
+        return f"illegal governor: {governor} on --cpu-freq"
+    if not dash:
+        return f"gov on cpu-frec ({governor}) illegal without max"
+    return "" if _CPU_FREQ.fullmatch(text) else _UNSAID
 
 
 _GRES_FLAGS = {
@@ -331,9 +362,10 @@ _GRES_FLAGS = {
 
 
 def gres_flags(text: str | None, where: Where) -> dict[str, Any]:
-    words = (text or "").lower().split(",")
-    if set(words) - _GRES_FLAGS:
-        raise where.error(f"Invalid --gres-flags specification: {text}")
+    words = [word for word in (text or "").lower().split(",") if word]
+    for word in words:
+        if word not in _GRES_FLAGS:
+            raise where.error(f"Invalid --gres-flags specification: {word}")
     if "allow-task-sharing" in words and where.command != "srun":
         raise where.error("--gres-flags=allow-task-sharing is only used with srun.")
     for pair in (("one-task-per-sharing", "multiple-tasks-per-sharing"), ("disable-binding", "enforce-binding")):
@@ -381,7 +413,7 @@ def immediate(text: str | None, where: Where) -> dict[str, Any]:
 
 def kill_command(text: str | None, where: Where) -> dict[str, Any]:
     """The signal for the command when its allocation is revoked (salloc); TERM without one."""
-    chosen = 15 if text is None else signal_number(text)
+    chosen = signal_number(text) if text else 15
     if chosen is None:
         raise where.invalid()
     return {"kill_command": chosen}
@@ -398,9 +430,12 @@ def mem_update(text: str | None, where: Where) -> dict[str, Any]:
 
 def ignore_signals(text: str | None, where: Where) -> dict[str, Any]:
     chosen = []
-    for word in (text or "").split(","):
+    words = [word for word in (text or "").split(",") if word]
+    if not words:
+        raise where.error("--ignore-signals requires at least one signal")
+    for word in words:
         found = signal_number(word)
-        if found is None:
+        if found is None or not 0 < found <= 64:
             raise where.error(f"Invalid signal name or number: {word}")
         chosen.append(found)
     return {"ignore_signals": chosen}
@@ -451,6 +486,24 @@ def resv_ports(text: str | None, where: Where) -> dict[str, Any]:
     return {"resv_ports": -1 if text is None else whole(text, where, "--resv-port", 0)}
 
 
+def segment(text: str | None, where: Where) -> dict[str, Any]:
+    """A 16-bit number; "" is 0."""
+    if text and not (text.isascii() and text.isdigit() and int(text) <= 0xFFFF):
+        raise where.invalid()
+    return {"segment_size": int(text or 0)}
+
+
+def kill_on_bad_exit(text: str | None, where: Where) -> dict[str, Any]:
+    return {"kill_on_bad_exit": text is None or whole(text or "1", where, "--kill-on-bad-exit", 0) > 0}
+
+
+def accel_bind(text: str | None, where: Where) -> dict[str, Any]:
+    """Letters: v, g, n."""
+    if not text or set(text) - set("vgn"):
+        raise where.invalid()
+    return {"accel_bind": text}
+
+
 def slurmd_debug(text: str | None, where: Where) -> dict[str, Any]:
     if where.uid != 0:
         raise where.error("Use of --slurmd-debug is allowed only for root and SlurmUser(slurm)", code=1)
@@ -458,7 +511,7 @@ def slurmd_debug(text: str | None, where: Where) -> dict[str, Any]:
 
 
 def treewidth(text: str | None, where: Where) -> dict[str, Any]:
-    if text != "off" and not (text or "").isdigit():
+    if text not in ("", "off") and not (text or "").isdigit():
         raise where.error(f"Invalid --treewidth value: {text}")
     return {}
 

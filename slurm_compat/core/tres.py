@@ -22,12 +22,20 @@ def parse(text: str) -> dict[str, int]:
         if not name or not equals:
             raise BadValue(f"not a TRES: {part}")
         if name == "mem":
-            amounts[name] = mebibytes(number)
+            amounts[name] = _memory(number)
         elif number.isascii() and number.isdigit():
             amounts[name] = int(number)
         else:
             raise BadValue(f"not a number of {name}: {number}")
     return amounts
+
+
+def _memory(text: str) -> int:
+    """MiB of what `mem_text` wrote, which has halves of larger units: "1.50G" is 1536. Raises BadValue."""
+    whole, half, unit = text.partition(".50")
+    if half and unit in ("G", "T") and whole.isascii() and whole.isdigit():
+        return mebibytes(whole + unit) + mebibytes("1" + unit) // 2
+    return mebibytes(text)
 
 
 def show(amounts: Mapping[str, int]) -> str:

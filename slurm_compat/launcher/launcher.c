@@ -243,12 +243,21 @@ static void start_host(void)
     wait(NULL);
 }
 
+/* Words that name a descriptor beyond the streams, as `sbatch <(…)` and --export-file=9 do: this process alone has it. */
+static int names_descriptor(char **argv)
+{
+    for (char **word = argv + 1; *word; word++)
+        if (strstr(*word, "/dev/fd/") || strstr(*word, "/proc/self/fd/") || !strncmp(*word, "--export-file", 13))
+            return 1;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     char path[256], self[PATH_MAX], **copy;
     const char *name = strrchr(argv[0], '/'), *agent = getenv("_SLURM_COMPAT_HOST");
     uint32_t which = open_streams();
-    int sock = -1, warm = getuid() == geteuid() && !getenv("SLURM_COMPAT_COLD");
+    int sock = -1, warm = getuid() == geteuid() && !getenv("SLURM_COMPAT_COLD") && !names_descriptor(argv);
     name = name ? name + 1 : argv[0];
     if (*CLUSTER_FILE)
         setenv("SLURM_CONF", CLUSTER_FILE, 0);

@@ -153,6 +153,11 @@ def start_host() -> None:
     posix.wait()
 
 
+def names_descriptor(argv: list[str]) -> bool:
+    """Words that name a descriptor beyond the streams, as `sbatch <(…)` and --export-file=9: this process has it."""
+    return any("/dev/fd/" in word or "/proc/self/fd/" in word or word.startswith("--export-file") for word in argv)
+
+
 def main() -> None:
     fds = open_streams()
     argv = [sys.argv[0].rpartition("/")[2], *sys.argv[1:]]
@@ -160,6 +165,7 @@ def main() -> None:
         posix.environ.setdefault(b"SLURM_CONF", CLUSTER_FILE.encode())
         posix.putenv(b"SLURM_CONF", posix.environ[b"SLURM_CONF"])
     warm = posix.getuid() == posix.geteuid() and b"SLURM_COMPAT_COLD" not in posix.environ
+    warm = warm and not names_descriptor(sys.argv[1:])
     if warm and argv[0] != "salloc":  # salloc gives its terminal to a shell: that takes a process of its session
         agent = posix.environ.get(b"_SLURM_COMPAT_HOST")
         sock = dial(agent) if agent else None

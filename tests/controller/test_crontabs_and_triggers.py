@@ -195,7 +195,7 @@ async def looked(world, seconds=0):
     now = world.controller.now() + seconds
     world.controller.now = lambda: now
     world.controller.triggers.look()
-    await world.until(lambda: not [task for task in world.controller._tasks if "_run" in repr(task)])
+    await world.until(lambda: not world.controller.triggers.running)
 
 
 def test_a_job_s_end_runs_its_program(tmp_path, runs):

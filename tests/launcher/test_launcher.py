@@ -74,6 +74,12 @@ def test_relative_paths_are_the_callers(commands, env, tmp_path):
     assert done.returncode == 0 or "names" in done.stderr + done.stdout
 
 
+def test_descriptors_that_words_name_are_the_callers(commands, env):
+    script = f"exec {commands}/sbatch --test-only <(printf '#SBATCH --no-such-option')"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=env, timeout=60)
+    assert "This does not look like a batch script" in done.stderr, done.stderr
+
+
 def test_a_working_directory_that_vanished_does_not_matter(commands, env, tmp_path):
     gone = tmp_path / "gone"
     gone.mkdir()
