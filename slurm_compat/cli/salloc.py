@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from slurm_compat.cli import allocation, batchopts, help, jobenv, srun_environment, srun_het, where
+from slurm_compat.cli import allocation, batchopts, help, jobenv, sbatch, srun_environment, srun_het, where
 from slurm_compat.cli.allocation import Allocation, Interrupted, SallocWords, info
 from slurm_compat.cli.batchopts import Parsed
 from slurm_compat.cli.context import Context
@@ -46,7 +46,10 @@ def main(ctx: Context) -> int:
         try:
             os.chdir(parsed.request.current_working_directory)
         except OSError as problem:
-            raise CommandError(f"salloc: error: chdir({parsed.texts['chdir']}): {problem.strerror}") from None
+            text = f"chdir({parsed.request.current_working_directory}): {problem.strerror}"
+            raise CommandError(f"salloc: error: {text}") from None
+    if "clusters" in parsed.texts:
+        sbatch.cluster_named(ctx, parsed.request.clusters)
     requests = [_completed(ctx, one, argv) for one in (parsed, *parsed.components)]
     request = msgspec.structs.replace(requests[0], het_components=requests[1:])
     if not request.current_working_directory:
@@ -66,7 +69,7 @@ def main(ctx: Context) -> int:
         info(ctx, quiet, f"Granted job allocation {granted.job_id}")
         for job in granted.jobs:
             info(ctx, quiet, f"Nodes {job['nodes']} are ready for job")
-        if attrs.get("bell") == "always":
+        if attrs.get("bell") == "always" and ctx.stdout.isatty():
             ctx.stdout.write("\a")
         if detached:
             granted.close()
@@ -123,7 +126,7 @@ class _Command:
     def _environment(self) -> dict[str, str]:
         ctx, request = self._ctx, self._request
         env = dict(ctx.env) | jobenv.MPI_LAUNCHERS
-        env |= srun_environment.of_submitter(request.current_working_directory, request.allocating_node)
+        env |= srun_environment.of_submitter(ctx.cwd, request.allocating_node)
         requests = [request, *request.het_components]
         described = [_of_component(one, job) for one, job in zip(requests, self._granted.jobs, strict=True)]
         if len(described) == 1:
@@ -222,8 +225,11 @@ def _of_component(request: JobRequest, job: Mapping[str, Any]) -> dict[str, str]
     """What the command finds of one component's request and allocation; a plain job has one."""
     env = srun_environment.of_request(request)
     env |= srun_environment.of_allocation(job, tasks_by_node(job, request))
-    if request.tasks is not None:
-        env["SLURM_NTASKS"] = env["SLURM_NPROCS"] = str(request.tasks)
+    tasks = request.tasks
+    if tasks is None and request.tasks_per_node:
+        tasks = request.tasks_per_node * int(job["node_count"])
+    if tasks is not None:
+        env["SLURM_NTASKS"] = env["SLURM_NPROCS"] = str(tasks)
     if request.distribution:
         env |= srun_environment.distribution(request, request.tasks or 1, int(job["node_count"]), alone=False)
     return env
@@ -247,7 +253,7 @@ def tasks_by_node(job: Mapping[str, Any], request: JobRequest) -> list[int]:
     if request.tasks_per_node:
         return [request.tasks_per_node] * len(rooms)
     if request.tasks is None:
-        return [1] * len(rooms)
+        return rooms
     left = request.tasks - len(rooms)
     counts = []
     for room in rooms:
