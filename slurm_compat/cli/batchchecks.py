@@ -38,6 +38,7 @@ def checked(command: str, parsed: Parsed, *, cwd: str, warn: Warn) -> Parsed:
         _memory,
         _sharing,
         _resources,
+        _times,
         _specialization,
         _hint,
         _cores,
@@ -85,6 +86,12 @@ def _resources(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:
         raise CommandError(f"{command}: error: {FAILED[command]}: {TEXT[INVALID_LICENSES]}")
 
 
+def _times(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:
+    request = parsed.request
+    if request.deadline and request.begin_time > request.deadline:
+        raise CommandError(f"{command}: error: Incompatible begin and deadline time specification")
+
+
 def _specialization(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:
     request = parsed.request
     if request.core_specification is not None and request.thread_specification is not None:
@@ -98,7 +105,7 @@ def _specialization(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:
 
 def _hint(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:
     request = parsed.request
-    words = [word for word in request.hint.lower().split(",") if word]
+    words = request.hint.lower().split(",") if "hint" in parsed.given else []
     if "help" in words:
         raise CommandError(HINT_HELP)
     for word in words:
@@ -135,7 +142,9 @@ def _cores(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:
 def _nodelist(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:
     """Files of names are read here; the names say how many nodes, when nothing else does."""
     request = parsed.request
-    named = parsed.attrs.pop("nodefile", "")
+    named = parsed.attrs.pop("nodefile", None)
+    if named == "":
+        raise CommandError(f"{command}: error: Invalid --nodefile node file", code=255)
     if named and not request.required_nodes:
         try:
             request.required_nodes = ",".join(_names_in(os.path.join(cwd, named)))
@@ -296,7 +305,7 @@ def _set(request: JobRequest) -> set[str]:
 def _files(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:
     chdir: Any = parsed.attrs.pop("chdir", None)
     parsed.request.current_working_directory = cwd if chdir is None else os.path.join(cwd, chdir)
-    if named := parsed.attrs.pop("burst_buffer_file", ""):
+    if (named := parsed.attrs.pop("burst_buffer_file", None)) is not None:
         try:
             with open(os.path.join(cwd, named), encoding="utf-8", errors="surrogateescape") as file:
                 parsed.request.burst_buffer = file.read(1 << 20)

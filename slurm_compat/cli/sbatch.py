@@ -117,7 +117,7 @@ def environment_of(ctx: Context, parsed: Parsed, caller: Caller) -> bytes:
     export = request.export if "export" in parsed.given else None
     request.umask, request.rlimits = caller.umask, caller.rlimits
     request.get_user_env = parsed.request.get_user_env or jobenv.wants_login_environment(export)
-    if source := parsed.attrs.get("export_file", ""):
+    if (source := parsed.attrs.get("export_file")) is not None:
         env = jobenv.from_file(export_file(ctx, source))
     else:
         env = jobenv.exported(ctx.env, export, ctx.error)
@@ -141,7 +141,7 @@ def complete(ctx: Context, parsed: Parsed, body: script.Script, caller: Caller) 
     """The request with what the command knows beyond its options."""
     request = parsed.request
     request.batch = True
-    request.name = request.name or body.name
+    request.name = request.name if "job-name" in parsed.texts else body.name
     request.argv = [body.path, *parsed.rest[1:]] if body.path else []
     request.submit_line = " ".join(ctx.argv)
     request.umask, request.rlimits = caller.umask, caller.rlimits
@@ -198,7 +198,7 @@ def cluster_named(ctx: Context, clusters: str) -> str:
             f"'{clusters}' can't be reached now, or it is an invalid entry for --cluster.  "
             "Use 'sacctmgr list clusters' to see available clusters."
         )
-        raise CommandError(f"sbatch: error: {text}", code=error_code(ctx))
+        raise CommandError(f"{ctx.command}: error: {text}", code=error_code(ctx))
     return ours
 
 

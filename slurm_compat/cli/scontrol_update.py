@@ -7,10 +7,12 @@ why.
 
 from __future__ import annotations
 
+import pwd
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from slurm_compat.core import moments, sizes, timefmt
+from slurm_compat.core import moments, timefmt
 from slurm_compat.core.errors import BadValue, CommandError
 from slurm_compat.core.model import UNLIMITED
 
@@ -23,6 +25,7 @@ class Key(NamedTuple):
     field: str
     read: Reader
     refused: str = ""
+    optional: bool = False  # may stand without "=VALUE"
 
 
 class BadUpdate(CommandError):
@@ -40,21 +43,87 @@ def number(value: str, now: float) -> int:
         raise BadValue(value) from None
 
 
-def size(value: str, now: float) -> int:
-    return sizes.mebibytes(value)
+def count(value: str, now: float) -> int:
+    """A number that is not below 0."""
+    if number(value, now) < 0:
+        raise BadValue(value)
+    return number(value, now)
+
+
+def lenient(value: str, now: float) -> int:
+    """What leads the text as a number, as atoi reads it: 0 for none."""
+    found = re.match(r"\s*[+-]?\d+", value)
+    return int(found[0]) if found else 0
+
+
+def memory(value: str, now: float) -> int:
+    """MiB, as a number without a unit; empty is 0, which stands for all there is."""
+    return count(value or "0", now)
+
+
+def nice(value: str, now: float) -> int:
+    """Without a value 100; anything that is no number is 0."""
+    found = lenient(value, now) if value else 100
+    if abs(found) > MOST_NICE:
+        raise BadUpdate(f"scontrol: error: Nice value out of range (+/- {MOST_NICE}). Value ignored")
+    return found
+
+
+MOST_NICE = 0x7FFFFFFD
 
 
 def moment(value: str, now: float) -> int:
-    return moments.moment(value, now)
+    if not value:
+        raise BadUpdate("No changes specified")
+    try:
+        return moments.moment(value, now)
+    except BadValue:
+        raise BadUpdate(f"Invalid time specification (pos=0): {value}", "No changes specified") from None
+
+
+def mail_types(value: str, now: float) -> list[str]:
+    found = [word.upper() for word in value.split(",") if word]
+    if not set(found) <= MAIL_TYPES:
+        raise BadUpdate(f"Invalid MailType: {value}")
+    return found
+
+
+MAIL_TYPES = frozenset(
+    {
+        "NONE", "BEGIN", "END", "FAIL", "REQUEUE", "ALL", "INVALID_DEPEND", "STAGE_OUT", "TIME_LIMIT",
+        "TIME_LIMIT_90", "TIME_LIMIT_80", "TIME_LIMIT_50", "ARRAY_TASKS",
+    }
+)  # fmt: skip
+
+
+def user_id(value: str, now: float) -> int:
+    try:
+        return pwd.getpwnam(value).pw_uid
+    except (KeyError, ValueError):
+        if value.isascii() and value.isdigit():
+            return int(value)
+    raise BadUpdate(f"Invalid UserID: {value}", "Request aborted")
+
+
+def switches(value: str, now: float) -> list[int]:
+    """[switches, seconds to wait for so few] of "1" or "1@5:00"."""
+    least, at, wait = value.partition("@")
+    return [lenient(least, now), timefmt.seconds_of(wait) if at else 0]
+
+
+def minutes_as_seconds(value: str, now: float) -> int:
+    return timefmt.seconds_of(value)
 
 
 def yes(value: str, now: float) -> bool:
     """1, yes and true; 0, no and false."""
     word = value.lower()
-    if word in ("1", "yes", "true", "y"):
+    if word in ("yes", "true", "y"):
         return True
-    if word in ("0", "no", "false", "n"):
+    if word in ("no", "false", "n"):
         return False
+    if word.isascii() and word.isdigit():  # any number but 0 will do
+        return int(word) != 0
     raise BadValue(value)
 
 
@@ -71,8 +140,34 @@ def count_range(value: str, now: float) -> list[int]:
     return [number(low, now), number(high if dash else low, now)]
 
 
-def names(value: str, now: float) -> list[str]:
-    return [word for word in value.split(",") if word]
+def cpu_range(value: str, now: float) -> list[int]:
+    try:
+        least, most = count_range(value, now)
+    except BadValue:
+        unreadable = f'scontrol: error: Invalid numeric value "{value}" for NumCPUs.'
+        raise BadUpdate(unreadable, f"scontrol: error: Invalid NumCPUs value: {value}") from None
+    if least < 1:
+        raise BadValue(value)
+    return [least, most]
+
+
+def node_range(value: str, now: float) -> list[int]:
+    """A range that can't be read ends scontrol as if nothing were wrong."""
+    try:
+        least, most = count_range(value, now)
+    except BadValue:
+        raise BadUpdate(f'scontrol: error: "{value}" is not a valid node count', code=0) from None
+    if most < least:
+        too_few = f"scontrol: error: Maximum node count {most} is less than minimum node count {least}"
+        raise BadUpdate(too_few, code=0)
+    return [least, most]
+
+
+def flag(value: str, now: float) -> bool:
+    """A word alone; a value makes it one that Slurm does not know."""
+    if value:
+        raise BadUpdate(f"Update of this parameter is not supported: resetaccruetime={value}", "Request aborted")
+    return True
 
 
 def bound(value: str, now: float) -> int:
@@ -84,17 +179,16 @@ JOB_KEYS = (
     Key("Account",           1, "account",                   text),
     Key("AccrueTime",        6, "accrue_time",               moment),
     Key("AdminComment",      6, "admin_comment",             text),
-    Key("ArrayTaskThrottle", 5, "array_max_tasks",           number),
-    Key("BurstBuffer",       6, "burst_buffer",              text,
-        "burst buffers need storage this cluster does not have"),
-    Key("Clusters",          2, "clusters",                  text, "there is one cluster; submit again to the other"),
-    Key("ClusterFeatures",   8, "cluster_features",          text, "there is one cluster"),
+    Key("ArrayTaskThrottle", 5, "array_max_tasks",           lenient),
+    Key("BurstBuffer",       6, "burst_buffer",              text),
+    Key("Clusters",          2, "clusters",                  text),
+    Key("ClusterFeatures",   8, "cluster_features",          text),
     Key("Comment",           3, "comment",                   text),
     Key("Contiguous",        3, "contiguous",                yes),
-    Key("CoreSpec",          4, "core_specification",        number),
-    Key("CPUsPerTask",       5, "cpus_per_task",             number),
+    Key("CoreSpec",          4, "core_specification",        lenient),
+    Key("CPUsPerTask",       5, "cpus_per_task",             count),
     Key("Deadline",          3, "deadline",                  moment),
-    Key("DelayBoot",         5, "delay_boot",                number, "nodes are not rebooted for jobs here"),
+    Key("DelayBoot",         5, "delay_boot",                minutes_as_seconds),
     Key("Dependency",        3, "dependency",                text),
     Key("EligibleTime",      2, "begin_time",                moment),
     Key("EndTime",           2, "end_time",                  moment),
@@ -104,49 +198,51 @@ JOB_KEYS = (
     Key("Gres",              1, "gres",                      text),
     Key("JobName",           4, "name",                      text),
     Key("Licenses",          1, "licenses",                  text),
-    Key("MailType",          5, "mail_type",                 names),
+    Key("MailType",          5, "mail_type",                 mail_types),
     Key("MailUser",          5, "mail_user",                 text),
     Key("MCSLabel",          3, "mcs_label",                 text, "MCS is not configured"),
-    Key("MinCPUsNode",       4, "minimum_cpus_per_node",     number),
-    Key("MinMemoryCPU",     10, "memory_per_cpu",            size),
-    Key("MinMemoryNode",    10, "memory_per_node",           size),
-    Key("MinTmpDiskNode",    4, "temporary_disk_per_node",   size),
+    Key("MinCPUsNode",       4, "minimum_cpus_per_node",     count),
+    Key("MinMemoryCPU",     10, "memory_per_cpu",            memory),
+    Key("MinMemoryNode",    10, "memory_per_node",           memory),
+    Key("MinTmpDiskNode",    4, "temporary_disk_per_node",   memory),
     Key("Name",              2, "name",                      text),
-    Key("Nice",              2, "nice",                      lambda value, now: number(value or "100", now)),
+    Key("Nice",              2, "nice",                      nice, optional=True),
     Key("NodeList",          5, "nodes",                     text),
-    Key("NumCPUs",           4, "minimum_cpus",              count_range),
-    Key("NumNodes",          4, "nodes_range",               count_range),
-    Key("NumTasks",          4, "tasks",                     number),
+    Key("NumCPUs",           4, "minimum_cpus",              cpu_range),
+    Key("NumNodes",          4, "nodes_range",               node_range),
+    Key("NumTasks",          4, "tasks",                     count),
     Key("OverSubscribe",     5, "oversubscribe",             yes),
     Key("Partition",         2, "partition",                 text),
     Key("Prefer",            3, "prefer",                    text),
-    Key("Priority",          2, "priority",                  number),
+    Key("Priority",          2, "priority",                  count),
     Key("QOS",               3, "qos",                       text),
-    Key("Reboot",            3, "reboot",                    yes, "nodes are not rebooted for jobs here"),
+    Key("Reboot",            3, "reboot",                    yes),
     Key("ReqCores",          4, "cores_per_socket",          number),
     Key("ReqNodeList",       4, "required_nodes",            text),
-    Key("ReqNodes",          4, "nodes_range",               count_range),
-    Key("ReqProcs",          4, "minimum_cpus",              count_range),
+    Key("ReqNodes",          4, "nodes_range",               node_range),
+    Key("ReqProcs",          4, "minimum_cpus",              cpu_range),
     Key("ReqSockets",        4, "sockets_per_node",          number),
     Key("ReqThreads",        4, "threads_per_core",          number),
     Key("Requeue",           4, "requeue",                   yes),
     Key("ReservationName",   3, "reservation",               text),
-    Key("ResetAccrueTime",   4, "reset_accrue_time",         yes),
+    Key("ResetAccrueTime",   4, "reset_accrue_time",         flag, optional=True),
     Key("Shared",            2, "oversubscribe",             yes),
-    Key("SiteFactor",        3, "site_factor",               number),
+    Key("SiteFactor",        3, "site_factor",               lenient),
     Key("StartTime",         2, "begin_time",                moment),
     Key("StdErr",            4, "standard_error",            text),
     Key("StdIn",             4, "standard_input",            text),
     Key("StdOut",            4, "standard_output",           text),
-    Key("Switches",          5, "required_switches",         number,
-        "the network's shape is not known here"),
+    Key("Switches",          5, "switches",                  switches),
     Key("TasksPerNode",      3, "tasks_per_node",            number),
-    Key("ThreadSpec",        4, "thread_specification",      number),
+    Key("ThreadSpec",        4, "thread_specification",      lenient),
     Key("TimeLimit",         5, "time_limit",                limit),
     Key("TimeMin",           5, "time_minimum",              limit),
+    Key("TresBind",          5, "tres_bind",                 text),
+    Key("TresPerJob",        8, "gpus",                      text),
     Key("TresPerNode",       8, "gres",                      text),
-    Key("UserID",            3, "user_id",                   text),
+    Key("UserID",            3, "user_id",                   user_id),
     Key("WaitAllNodes",      4, "wait_all_nodes",            number),
+    Key("Wait-for-Switch",   5, "switch_wait",               lenient),
     Key("WCKey",             1, "wckey",                     text),
     Key("WorkDir",           2, "current_working_directory", text),
 )  # fmt: skip
@@ -222,24 +318,30 @@ def changes(
     for word in words:
         name, equals, value = word.partition("=")
         sign = ""
-        if not equals:
-            raise BadUpdate(f"Invalid input: {word}", "Request aborted")
         if name[-1:] in ("+", "-"):
             name, sign = name[:-1], name[-1]
         key = key_named(name, keys)
+        if not equals and not (key is not None and key.optional):
+            raise BadUpdate(f"Invalid input: {word}", "Request aborted")
         if key is None:
             raise BadUpdate(f"Update of this parameter is not supported: {word}", "Request aborted")
         if key.refused:
             raise BadUpdate(f"Update of this parameter is not supported: {word} ({key.refused})", "Request aborted")
+        if sign and key.field != "time_limit":
+            raise BadUpdate(f"scontrol: error: Option {word} does not accept [+|-]= syntax")
         try:
-            result[key.field] = key.read(sign + value, now)
+            result[key.field] = sign + str(timefmt.minutes(value)) if sign else key.read(value, now)
         except BadValue:
             raise bad(key, word) from None
     return result
 
 
 def bad_job_value(key: Key, word: str) -> BadUpdate:
-    return BadUpdate(f"scontrol: error: Invalid {key.name} value")
+    """The text itself is told but of times."""
+    if key.field in ("time_limit", "time_minimum"):
+        return BadUpdate(f"scontrol: error: Invalid {key.name} value")
+    name = "reboot" if key.name == "Reboot" else key.name
+    return BadUpdate(f"scontrol: error: Invalid {name} value: {word.partition('=')[2]}")
 
 
 def bad_node_value(key: Key, word: str) -> BadUpdate:

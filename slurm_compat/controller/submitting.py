@@ -113,7 +113,7 @@ def made_job(controller: Controller, caller: Caller, request: JobRequest, accept
         user_name=caller.user_name,
         group_id=caller.gid,
         group_name=caller.group_name,
-        name=request.name or "sbatch",
+        name=request.name or ("" if request.batch else "sbatch"),
         account=accepted.account,
         association_id=accepted.association_id,
         partition=accepted.partition,

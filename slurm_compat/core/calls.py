@@ -109,7 +109,8 @@ class ChangeBook(Args):
     """sacctmgr's changes: -> what controller/bookcalls.HANDLERS say of (verb, entity). `dry`: tried, not done.
 
     `where`: whom, by names, accounts, partitions and the like; `values`: what is set, by the attributes of
-    core/cluster's *Conf, None to take away; lists as {"op": "=", "+=" or "-=", "names"}. Who may is asked entity by entity.
+    core/cluster's *Conf, None to take away; lists as {"op": "=", "+=" or "-=", "names"}. Who may is asked entity by
+    entity.
     """
 
     verb: str
