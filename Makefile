@@ -13,16 +13,19 @@ CLUSTER ?= fixtures/clusters/oracle.yaml
 AREA ?=
 ONLY ?=
 
-.PHONY: help install demo test check docs json replay corpus clients bench clean
+.PHONY: help install demo test docs json replay corpus clients bench clean
 
 help:
 	@echo "make demo      a private cluster, a real script, its queue, output and accounting"
 	@echo "make test      the whole suite"
+	@echo "make install   the commands, in $(VENV)/commands"
 	@echo "make replay    [GOLDEN=dir] [AREA=a,b]  recorded Slurm transcripts against us (root)"
 	@echo "make corpus    [CORPUS=dir] [ONLY='01 02']  real script shapes, unchanged"
 	@echo "make clients   [CLIENTS=dir] [ONLY=name]  real workflow engines, unchanged"
 	@echo "make json      every --json beside the real Slurm's, key by key (root, and the real one's folder)"
-	@echo "make bench     our figures beside the real Slurm's, as ratios"
+	@echo "make bench     [WRITE=file]  our figures beside the real Slurm's, as ratios"
+	@echo "make docs      docs/options.md anew, from the table of options"
+	@echo "make clean     the virtual environment and the tools' caches away"
 
 # the virtual environment is made anew when pyproject.toml changes
 $(VENV)/.ready: pyproject.toml

@@ -12,7 +12,14 @@ import msgspec
 
 from slurm_compat.core import hostlist
 from slurm_compat.core.billing import billed
-from slurm_compat.core.errors import BAD_TASK_COUNT, INVALID_CPU_COUNT, INVALID_GRES, INVALID_NODE_COUNT, SlurmError
+from slurm_compat.core.errors import (
+    BAD_TASK_COUNT,
+    INVALID_CPU_COUNT,
+    INVALID_GRES,
+    INVALID_NODE_COUNT,
+    INVALID_TRES,
+    SlurmError,
+)
 from slurm_compat.core.model import JobRequest
 from slurm_compat.translators import gres
 from slurm_compat.translators.gres import Amounts
@@ -88,10 +95,13 @@ def _gres(ask: Asked, request: JobRequest, defaults: Defaults) -> None:
     ask.cpus_per_task = request.cpus_per_task or 1
     ask.cpus_per_task_given = request.cpus_per_task is not None
     for part in filter(None, request.tres_per_task.split(",")):
-        name, _, number = part.replace("=", ":", 1).partition(":")
+        name, separator, number = part.replace("=", ":", 1).partition(":")
         if name == "cpu":
             ask.cpus_per_task, ask.cpus_per_task_given = _count(number), True
-        elif not ask.gres_per_task or not request.gpus_per_task:
+        elif not name.startswith("gres"):
+            if separator:
+                raise SlurmError(INVALID_TRES)  # without a number nobody looks at the name
+        elif name not in ("gres", "gres/") and (not ask.gres_per_task or not request.gpus_per_task):
             ask.gres_per_task.update(gres.amounts(part, known))
     ask.tasks_per_gpu = request.tasks_per_gpu
     ask.cpus_per_gpu = request.cpus_per_gpu
@@ -119,8 +129,33 @@ def _refuse_gres(ask: Asked, request: JobRequest) -> None:
             "gres_job_state_validate: --ntasks-per-tres needs either a GRES GPU specification or a "
             "node/ntask specification"
         ]
+    notes = notes or _uneven_gpus(ask, request)
     if notes:
         raise SlurmError(INVALID_GRES, notes=notes)
+
+
+def _uneven_gpus(ask: Asked, request: JobRequest) -> list[str]:
+    """What is said of GPU counts that contradict one another."""
+    per_job, per_node = gres.total(ask.gres_per_job, "gpu"), gres.total(ask.gres_per_node, "gpu")
+    per_task = gres.total(ask.gres_per_task, "gpu")
+    smaller = max(gres.total(ask.gres_per_socket, "gpu"), per_task)
+    if per_job and per_job < max(per_node, smaller):
+        return ["Failed to ensure --gpus >= --gres=gpu/--gpus-per-node >= --gpus-per-socket"]
+    if per_node and not per_job and per_node < smaller:
+        return ["Failed to ensure --gpus >= --gpus-per-task"]
+    if per_job and per_task and request.tasks is not None and -(-per_job // per_task) != request.tasks:
+        return [
+            "Failed to validate job spec. Based on --gpus and --gpus-per-task number of requested tasks differ from "
+            "-n/--ntasks."
+        ]
+    if per_job and per_node and request.minimum_nodes:
+        needed, least, most = -(-per_job // per_node), request.minimum_nodes, request.maximum_nodes or 0
+        if needed < least or (most and needed > most):
+            return [
+                f"Failed to validate job spec. Based on --gpu and --gres=gpu/--gpus-per-node required nodes ({needed}) "
+                f"doesn't fall between min_nodes ({least}) and max_nodes ({most}) boundaries."
+            ]
+    return []
 
 
 def _nodes(ask: Asked, request: JobRequest) -> None:

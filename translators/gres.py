@@ -22,10 +22,10 @@ def amounts(text: str, known: Iterable[str] = ("gpu",)) -> Amounts:
     for part in filter(None, text.split(",")):
         if part.lower() == "none":
             continue
-        key, number = _part(part.removeprefix("gres/").removeprefix("gres:"))
+        key, number = _part(part.removeprefix("gres/"))
         if key.partition(":")[0] not in known:
             raise SlurmError(INVALID_GRES)
-        found[key] = found.get(key, 0) + number
+        found[key] = max(found.get(key, 0), number)  # said twice, the most counts
     untyped = {key for key in found if ":" not in key}
     if any(":" in key and key.partition(":")[0] in untyped for key in found):
         raise SlurmError(INVALID_GRES_TYPE)

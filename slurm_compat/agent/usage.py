@@ -65,7 +65,7 @@ class Meter:
         self.waited_system += round(rusage.ru_stime * 1_000_000)
 
     def usage(self) -> dict[str, int | str]:
-        """USAGE_FIELDS of core/model.py; memory, pages and disk only when a sample was taken."""
+        """USAGE_FIELDS of core/fields.py; memory, pages and disk only when a sample was taken."""
         high = self.highest
         user, system = max(high.user_cpu, self.waited_user), max(high.system_cpu, self.waited_system)
         found: dict[str, int | str] = {"user_cpu": user, "system_cpu": system}

@@ -140,12 +140,6 @@ class Armada:
             queue.priority_factor = priority_factor
             await self._call(self._queues.UpdateQueue, queue)
 
-    async def statuses_by_uri(self, queue: str, job_set: str, uri: str) -> dict[str, str]:
-        """{Armada id: state name} of the jobs submitted with this external_job_uri."""
-        request = messages.status_by_uri(queue, job_set, uri)
-        answer = await self._call(self._jobs.GetJobStatusUsingExternalJobUri, request)
-        return {armada_id: messages.job_state_name(state) for armada_id, state in answer.job_states.items()}
-
     async def statuses(self, armada_ids: Sequence[str]) -> dict[str, str]:
         """{Armada id: state name}; UNKNOWN for those Armada doesn't know."""
         found: dict[str, str] = {}

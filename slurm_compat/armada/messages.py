@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from armada_client.armada import event_pb2, job_pb2, submit_pb2
+from armada_client.armada import event_pb2, submit_pb2
 from google.protobuf.descriptor import FieldDescriptor
 
 MAX_REQUEST = 3_500_000  # bytes; Armada's server takes 4 MiB, and the frame around the items counts too
 
 _MESSAGE = FieldDescriptor.TYPE_MESSAGE
 _ENUM = FieldDescriptor.TYPE_ENUM
-_QUANTITY = "k8s.io.apimachinery.pkg.api.resource.Quantity"
 
 
 def fill(message: Any, values: dict[str, Any]) -> None:
@@ -129,7 +128,3 @@ _READERS: dict[str, tuple[str, ...]] = {
 
 def job_state_name(number: int) -> str:
     return str(submit_pb2.JobState.Name(number))  # type: ignore[arg-type]
-
-
-def status_by_uri(queue: str, job_set: str, uri: str) -> Any:
-    return job_pb2.JobStatusUsingExternalJobUriRequest(queue=queue, jobset=job_set, external_job_uri=uri)

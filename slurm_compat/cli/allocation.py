@@ -9,7 +9,7 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from slurm_compat.cli.context import Context
@@ -180,15 +180,31 @@ def _not_in_time(
 ) -> CommandError:  # fmt: skip
     """--immediate: nodes that are busy are told of otherwise than what no wait would change."""
     problem = waiting.why_not_at_once()
-    if immediate <= AT_ONCE_OR_NEVER and problem.number != errors.NODES_BUSY:
-        return _refused(ctx, words, problem)
-    text = words.too_late if immediate > AT_ONCE_OR_NEVER else f"{words.busy}: {problem.text}"
     last = [f"{ctx.command}: Job allocation {waiting.job_id} has been revoked."] if words.revokes and not quiet else []
+    if immediate <= AT_ONCE_OR_NEVER and problem.number != errors.NODES_BUSY:
+        return CommandError(*_refused(ctx, words, problem).lines, *last)
+    text = words.too_late if immediate > AT_ONCE_OR_NEVER else f"{words.busy}: {problem.text}"
     return CommandError(f"{ctx.command}: error: {text}", *last)
 
 
+# what an option that is there and says nothing is refused with: an unset variable in a script makes these
+EMPTY = {"account": errors.INVALID_ACCOUNT, "qos": errors.INVALID_QOS, "nodelist": errors.INVALID_NODE_COUNT}
+
+
+def refuse_empty(ctx: Context, words: type[Words], texts: Mapping[str, str | None]) -> None:
+    """`texts`: options as they were given."""
+    for option, number in EMPTY.items():
+        if texts.get(option) == "":
+            raise _refused(ctx, words, SlurmError(number))
+
+
+# the real commands find these themselves, before they ask the controller
+UNPREFIXED = (errors.INVALID_GRES, errors.INVALID_GRES_TYPE)
+
+
 def _refused(ctx: Context, words: type[Words], problem: SlurmError) -> CommandError:
-    return CommandError(f"{ctx.command}: error: {words.refused}: {problem.text}")
+    prefix = "" if problem.number in UNPREFIXED else f"{words.refused}: "
+    return CommandError(f"{ctx.command}: error: {prefix}{problem.text}")
 
 
 class _Waiting:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -215,10 +216,15 @@ def _names_in(path: str) -> list[str]:
 def _tres_per_task(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:
     """-c and --gpus-per-task say the same as --tres-per-task's cpu and gres/gpu; attrs hold all of it in one text."""
     request = parsed.request
+    _gpu_counts(command, request)
     asked = _tres_of(request.tres_per_task)
     for name in asked:
-        if name in ("mem", "node", "billing", "energy", "pages", "vmem"):
-            raise fatal(command, f"Invalid TRES for --tres-per-task: {name}")
+        if name.partition("/")[0] in ("mem", "node", "billing", "energy", "pages", "vmem", "bb"):
+            raise fatal(command, f"Invalid TRES for --tres-per-task: {name.partition('/')[0]}")
+    for part in request.tres_per_task.split(","):
+        name, _, number = part.replace("=", ":", 1).partition(":")
+        if name == "cpu" and _leading(number) <= 0:
+            raise fatal(command, f"Invalid --tres-per-task=cpu={_leading(number)}")
     _one_way_to_say_cpus(command, parsed, "cpu" in asked)
     if request.tasks_per_gpu and request.gpus_per_task:
         raise fatal(command, "--gpus-per-task is mutually exclusive with --ntasks-per-gpu and SLURM_NTASKS_PER_GPU")
@@ -236,6 +242,28 @@ def _tres_per_task(command: str, parsed: Parsed, cwd: str, warn: Warn) -> None:
         request.tres_per_task = whole
     parsed.attrs["tres_per_task"] = whole
     parsed.attrs["tres_bind"] = _tres_bind(command, parsed, whole)
+
+
+def _gpu_counts(command: str, request: JobRequest) -> None:
+    """What stands behind a type must be a number."""
+    per_node = request.gpus_per_node
+    if per_node and any(part.removeprefix("gres/").startswith("gpu") for part in request.gres.split(",")):
+        raise fatal(command, "--gpus-per-node and --gres=gpu are mutually exclusive.")
+    amounts = [part.removeprefix("gres/").partition(":") for part in request.gres.split(",") if ":" in part]
+    typed = [rest for name, _, rest in amounts if name == "gpu"]
+    for text in (request.gpus, per_node, request.gpus_per_socket):
+        typed += [part.removeprefix("gpu:") for part in text.split(",") if part]
+    bad = any(not rest or (":" in rest and not _AMOUNT.fullmatch(rest.rpartition(":")[2])) for rest in typed)
+    if bad or any(part.rpartition(":")[2].startswith("-") for part in request.gpus_per_task.split(",")):
+        raise CommandError(f"{command}: error: {TEXT[INVALID_TRES]}")
+
+
+_AMOUNT = re.compile(r"\d+[kmgt]?", re.I | re.A)
+
+
+def _leading(text: str) -> int:
+    found = re.match(r"\s*([+-]?\d+)", text)
+    return int(found[1]) if found else 0
 
 
 def _one_way_to_say_cpus(command: str, parsed: Parsed, in_tres: bool) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slurm_compat.cli.batchchecks import checked
-from slurm_compat.core.errors import CommandError
+from slurm_compat.core.errors import CommandError, UsageError
 from slurm_compat.core.model import JobRequest
 from slurm_compat.core.optionrows import OF, SWITCH_VARIABLES
 from slurm_compat.core.options import NONE, Option, Where, scan
@@ -145,9 +145,12 @@ def _command_line(command: str, argv: list[str], where: Where) -> tuple[list[Lev
 def _script_level(words: list[str], where: Where) -> Level:
     level = Level()
     rest: list[str] = []
-    for option, text in scan(OF["sbatch"], "sbatch", words, rest):
-        if option.script:
-            level.take(option, text, where)
+    try:
+        for option, text in scan(OF["sbatch"], "sbatch", words, rest):
+            if option.script:
+                level.take(option, text, where)
+    except UsageError as problem:  # of a directive: however sbatch was called
+        raise CommandError(*problem.lines, code=problem.code) from None
     if rest:
         raise CommandError(f"sbatch: error: Invalid directive found in batch script: {rest[0]}", code=255)
     return level

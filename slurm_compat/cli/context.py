@@ -30,12 +30,18 @@ class Context:
     now: Callable[[], float]
     uid: int = 0
     gid: int = 0
+    called: str = ""  # the command as it was called, where that was by a path: "/usr/bin/sbatch"
     sid: int = 0  # session of whoever called: the launcher's, not a warm host's
     _controller: Controller | None = field(default=None, repr=False)
 
     @property
     def command(self) -> str:
         return self.argv[0]
+
+    @property
+    def command_line(self) -> list[str]:
+        """The words as they were typed."""
+        return [self.called or self.argv[0], *self.argv[1:]]
 
     @property
     def controller(self) -> Controller:

@@ -44,6 +44,7 @@ def begin(ctx: Context, kind: str, parser: str, failure: int = 1) -> Form | int:
     name, *flags = parser.removeprefix("data_parser/").split("+")
     if name == "list":
         ctx.err("Possible data_parser plugins:")
+        ctx.stderr.flush()
         for each in PARSERS:
             ctx.out(f"data_parser/{each}")
         return 0
@@ -81,7 +82,7 @@ def frame(ctx: Context, form: Form, cluster: str) -> dict[str, Any]:
                 "accounting_storage": "accounting_storage/slurmdbd",
             },
             "client": {"source": _terminal(ctx), "user": user_name(ctx.uid), "group": _group(ctx.gid)},
-            "command": list(ctx.argv),
+            "command": ctx.command_line,
             "slurm": {
                 "version": {"major": major, "micro": micro, "minor": minor}, "release": SLURM_VERSION,
                 "cluster": cluster,

@@ -10,7 +10,7 @@ import time
 from typing import NoReturn
 
 from slurm_compat.cli.context import Context
-from slurm_compat.core.errors import CommandError, SlurmError
+from slurm_compat.core.errors import CommandError, SlurmError, UsageError
 
 # command: module, and whether it may run in a child of the warm host (else: in the caller's own process)
 COMMANDS: dict[str, tuple[str, bool]] = {
@@ -49,7 +49,10 @@ def run(ctx: Context) -> int:
     try:
         code: int = importlib.import_module(module).main(ctx)
     except CommandError as problem:
-        for line in problem.lines:
+        lines = problem.lines
+        if isinstance(problem, UsageError) and ctx.called:
+            lines = (ctx.called + lines[0].removeprefix(ctx.command), *lines[1:])
+        for line in lines:
             ctx.err(line)
         return problem.code
     except SlurmError as problem:
@@ -61,7 +64,10 @@ def run(ctx: Context) -> int:
 
 
 def context_of_process(argv: list[str], env: dict[str, str] | None = None) -> Context:
-    """The context that this very process is. `env`: its environment, where the caller has it at hand."""
+    """The context that this very process is.
+
+    `argv[0]`: a command's name, or a path to it. `env`: its environment, where the caller has it at hand.
+    """
     from slurm_compat.cli.controller import CONNECT_WAIT, connector
 
     # one that the caller closed is None: what would go there goes nowhere, as in a C program
@@ -77,11 +83,13 @@ def context_of_process(argv: list[str], env: dict[str, str] | None = None) -> Co
         cwd = ""
     if env is None:
         env = dict(os.environ)
+    called = argv[0] if "/" in argv[0] else ""
+    argv = [os.path.basename(argv[0]), *argv[1:]]
     # who asks whether it is there wants to know now
     wait = 0.0 if argv[:2] == ["scontrol", "ping"] else CONNECT_WAIT
     return Context(
         argv=argv, env=env, cwd=cwd, stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr,
-        connect=connector(env, wait), now=time.time, uid=os.getuid(), gid=os.getgid(), sid=os.getsid(0),
+        connect=connector(env, wait), now=time.time, called=called, uid=os.getuid(), gid=os.getgid(), sid=os.getsid(0),
     )  # fmt: skip
 
 
@@ -89,8 +97,8 @@ def run_to_end(ctx: Context) -> int:
     """Run, and see the output delivered: a full disk or closed stream is an error, not a silence."""
     try:
         code = run(ctx)
+        ctx.stderr.flush()  # first, for a C program's is not held back as what goes to a file or pipe is
         ctx.stdout.flush()
-        ctx.stderr.flush()
     except BrokenPipeError:
         raise
     except OSError as problem:
@@ -111,8 +119,6 @@ def main(argv: list[str] | None = None) -> NoReturn:
     """Run as a process: a reader that goes away or Ctrl-C ends us as it ends any C program."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    argv = list(sys.argv if argv is None else argv)
-    argv[0] = os.path.basename(argv[0])
-    code = run_to_end(context_of_process(argv))
+    code = run_to_end(context_of_process(list(sys.argv if argv is None else argv)))
     # what is left of the interpreter's end takes longer than the command: nothing of it is needed
     os._exit(code)

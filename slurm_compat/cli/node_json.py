@@ -7,7 +7,8 @@ from typing import Any
 
 from slurm_compat.cli import jsondoc
 from slurm_compat.cli.jsondoc import Form
-from slurm_compat.core.model import NODE_FIELDS, UNLIMITED
+from slurm_compat.core.fields import NODE_FIELDS
+from slurm_compat.core.model import UNLIMITED
 
 FIELDS = list(NODE_FIELDS)
 EMPTY = frozenset({"owner", "reason_set_by_user"})  # with the flag complex: "" where other missing texts are null

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from slurm_compat.core.errors import CommandError
+from slurm_compat.core.errors import UsageError
 
 NONE, REQUIRED, OPTIONAL = 0, 1, 2
 OPERAND = ""  # the key of an argument that is no option
@@ -31,7 +31,7 @@ def parsed(
 ) -> Iterator[tuple[str, str]]:
     """(key, argument) of each option as it comes, then (OPERAND, text) of each operand.
 
-    Raises CommandError with getopt_long's words, and the lines `more` behind them. A generator, so that what an
+    Raises UsageError with getopt_long's words, and the lines `more` behind them. A generator, so that what an
     earlier option has wrong is told first.
     """
     shorts = {opt.key: opt.argument for opt in table if len(opt.key) == 1}
@@ -47,14 +47,14 @@ def parsed(
             while rest:
                 letter, rest = rest[0], rest[1:]
                 if letter not in shorts:
-                    raise CommandError(f"{command}: invalid option -- '{letter}'", *more)
+                    raise UsageError(f"{command}: invalid option -- '{letter}'", *more)
                 if shorts[letter] == NONE:
                     yield letter, ""
                     continue
                 if not rest and shorts[letter] == REQUIRED:
                     following = next(words, None)
                     if following is None:
-                        raise CommandError(f"{command}: option requires an argument -- '{letter}'", *more)
+                        raise UsageError(f"{command}: option requires an argument -- '{letter}'", *more)
                     rest = following
                 yield letter, rest
                 break
@@ -70,17 +70,17 @@ def _long(command: str, word: str, words: Iterator[str], table: Sequence[Opt], m
     if found is None:
         begun = [opt for opt in table if opt.long.startswith(name)]
         if not begun:
-            raise CommandError(f"{command}: unrecognized option '{word}'", *more)
+            raise UsageError(f"{command}: unrecognized option '{word}'", *more)
         found = begun[0]
         if any((opt.key, opt.argument) != (found.key, found.argument) for opt in begun):
             names = " ".join(f"'--{opt.long}'" for opt in begun)
-            raise CommandError(f"{command}: option '{word}' is ambiguous; possibilities: {names}", *more)
+            raise UsageError(f"{command}: option '{word}' is ambiguous; possibilities: {names}", *more)
     if equals and found.argument == NONE:
-        raise CommandError(f"{command}: option '--{found.long}' doesn't allow an argument", *more)
+        raise UsageError(f"{command}: option '--{found.long}' doesn't allow an argument", *more)
     if found.argument == REQUIRED and not equals:
         following = next(words, None)
         if following is None:
-            raise CommandError(f"{command}: option '--{found.long}' requires an argument", *more)
+            raise UsageError(f"{command}: option '--{found.long}' requires an argument", *more)
         value = following
     return found.key, value
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from slurm_compat.cli import jsondoc
 from slurm_compat.cli.jsondoc import Form
-from slurm_compat.core.model import RESERVATION_FIELDS
+from slurm_compat.core.fields import RESERVATION_FIELDS
 
 FIELDS = list(RESERVATION_FIELDS)
 PURGE_AFTER = 300  # seconds; what Slurm has where no PURGE_COMP was asked for

@@ -102,6 +102,11 @@ def _time_format(ctx: Context) -> str:
     return chosen or "standard"
 
 
+def _flagged(wanted: Iterable[str], scheduler: str) -> bool:
+    """Every job that is kept was told of when it started; what started it is a flag too."""
+    return any(flag == "StartReceived" or flag == f"Sched{scheduler}" for flag in wanted)
+
+
 # what the controller does not filter by: attribute of the request, the record's field, whether a value passes
 _FILTERS: tuple[tuple[str, str, Callable[[Any, Any], bool]], ...] = (
     ("groups", "group_id", lambda wanted, value: value in wanted),
@@ -109,6 +114,7 @@ _FILTERS: tuple[tuple[str, str, Callable[[Any, Any], bool]], ...] = (
     ("clusters", "cluster", lambda wanted, value: value in wanted),
     ("constraints", "features", lambda wanted, value: value in wanted),
     ("reasons", "state_reason", lambda wanted, value: (value or "None") in wanted),
+    ("flags", "scheduler", lambda wanted, value: _flagged(wanted, value)),
     ("nnodes", "allocated_nodes", lambda wanted, value: wanted[0] <= (value or 0) <= wanted[1]),
     ("ncpus", "allocated_cpus", lambda wanted, value: wanted[0] <= (value or 0) <= wanted[1]),
 )
@@ -116,12 +122,16 @@ _FILTERS: tuple[tuple[str, str, Callable[[Any, Any], bool]], ...] = (
 
 def records(ctx: Context, asked: Request, wanted: Iterable[str], window: tuple[int, int]) -> Iterator[Record]:
     """The job and step records asked for, in order, with the fields wanted and those that filters read."""
+    if asked.bad_nodes:
+        raise CommandError("sacct: error: Invalid argument")
     filters: list[tuple[Any, str, Callable[[Any, Any], bool]]]
     filters = [(getattr(asked, name), key, passes) for name, key, passes in _FILTERS if getattr(asked, name)]
     by_time = bool(asked.states or not asked.targets or asked.start is not None or asked.end is not None)
     if asked.states or not asked.targets:
         # what was never eligible, being held, is in no window of time: only its id finds it
         filters.append((None, "eligible_time", lambda _, value: bool(value)))
+    if not asked.duplicates:  # a run that was requeued is never a job's last
+        filters.append((None, "job_state", lambda _, value: value != "REQUEUED"))
     fields = list(wanted) + list(sacct_fields.ID_KEYS) + [key for _, key, _ in filters]
     if asked.limit_min is not None:
         fields.append("time_limit")
@@ -240,6 +250,10 @@ def _expanded(record: Record) -> Iterator[Record]:
 RULE = "-" * 80
 
 
+def _title(asked: Request, text: str) -> str:
+    return f"{text}\n{RULE}\n" if asked.header else ""
+
+
 def _print_texts(ctx: Context, asked: Request, window: tuple[int, int]) -> int:
     """The batch scripts, or what is kept of the environments, of the jobs named."""
     jobs_only = asked.__class__(**{**vars(asked), "allocations": True})
@@ -247,14 +261,14 @@ def _print_texts(ctx: Context, asked: Request, window: tuple[int, int]) -> int:
         name = sacct_values.job_id(record, sacct_values.View())
         if asked.action == "environments":
             # the accounting keeps no environments, as a Slurm without AccountingStoreFlags=job_env does not
-            ctx.stdout.write(f"Environment used for {name} (must be batch to display)\n{RULE}\nNONE\n")
+            ctx.stdout.write(_title(asked, f"Environment used for {name} (must be batch to display)") + "NONE\n")
             continue
         try:
             answer = ctx.controller.call("job_script", job_id=record["job_id"])
         except SlurmError:
             continue  # not the caller's to read
         script = base64.b64decode(answer.get("script") or "").decode("utf-8", "surrogateescape") or "NONE\n"
-        ctx.stdout.write(f"Batch Script for {name}\n{RULE}\n{script}" + ("" if script.endswith("\n") else "\n"))
+        ctx.stdout.write(_title(asked, f"Batch Script for {name}") + script + ("" if script.endswith("\n") else "\n"))
     return 0
 
 

@@ -41,7 +41,7 @@ OPTIONS = (
         shown="expand-pattern"),
     Opt("federation", "federation", help="no effect: there are no federations here"),
     Opt("file", "f", REQUIRED, "read a job completion file; there are none here", "FILE"),
-    Opt("flags", "F", REQUIRED),
+    Opt("flags", "F", REQUIRED, "only jobs with one of these flags, by comma", "FLAGS"),
     Opt("fields", "o", REQUIRED),
     Opt("format", "o", REQUIRED, "fields by comma, each with %WIDTH or %-WIDTH if wanted", "FIELDS"),
     Opt("gid", "g", REQUIRED, "the same as --group", "NAMES"),
@@ -94,12 +94,14 @@ class Request:
     whole_hetjob: bool | None = None  # None: of a heterogeneous job's first component all
     users: list[int] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
     accounts: list[str] = field(default_factory=list)
     associations: list[str] = field(default_factory=list)
     clusters: list[str] = field(default_factory=list)
     constraints: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     nodes: list[str] = field(default_factory=list)
+    bad_nodes: bool = False
     partitions: list[str] = field(default_factory=list)
     qos: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
@@ -213,7 +215,7 @@ def _option(asked: Request, key: str, text: str, now: float) -> None:
     elif key == "c":
         raise CommandError("Slurm job completion is disabled")
     elif key == "f":
-        raise CommandError(f"{text} is not a valid file", "sacct: error: --file is not supported here; use -S and -E")
+        raise CommandError(f"{text} is not a valid file")
     else:
         raise CommandError(f"sacct: error: --{key} is not supported here; leave it out")
 
@@ -251,11 +253,27 @@ def _groups(asked: Request, text: str) -> None:
     asked.groups += _ids("group", text, lambda name: grp.getgrnam(name).gr_gid, grp.getgrgid)
 
 
+ACCOUNTED = ("REQUEUED", "RESIZING", "REVOKED")  # of the states that stand beside a job's own
+
+
+def _flags(asked: Request, text: str) -> None:
+    known = {flag.lower(): flag for flag in JOB_FLAGS}
+    for word in filter(None, text.split(",")):
+        if word.lower() not in known:
+            raise CommandError(f"sacct: error: str_2_job_flags: Invalid job flag {word}")
+        asked.flags.append(known[word.lower()])
+
+
+JOB_FLAGS = ("None", "SchedSubmit", "SchedMain", "SchedBackfill", "StartReceived")
+
+
 def _states(asked: Request, text: str) -> None:
     for word in filter(None, text.split(",")):
         name = states.state_named(word)
         if name is None:
             raise CommandError(f"sacct: fatal: unrecognized job state value '{word}'")
+        if name not in states.BASE and name not in ACCOUNTED:
+            raise CommandError(f"sacct: fatal: job state {word} is not supported / accounted")
         asked.states.append(name)
 
 
@@ -273,7 +291,7 @@ def _nodes(asked: Request, text: str) -> None:
     try:
         asked.nodes += hostlist.expand(text)
     except BadValue:
-        raise CommandError("sacct: error: Invalid argument") from None
+        asked.bad_nodes = True  # found out with the header on the page already
 
 
 def _range(what: str, text: str) -> tuple[int, int]:
@@ -305,7 +323,10 @@ def _unit(asked: Request, text: str) -> None:
     letter = text[:1].upper()
     if not letter or letter not in units.LETTERS:
         raise CommandError(
-            f"sacct: error: Invalid unit type '{text[:1]}'. Possible options are 'KMGTP'",
+            # without a letter Slurm prints the end of its text, which ends the line
+            f"sacct: error: Invalid unit type '{text[:1]}'. Possible options are 'KMGTP'"
+            if text
+            else "sacct: error: Invalid unit type '",
             "sacct: fatal: Invalid unit type",
         )
     asked.unit = units.LETTERS.index(letter)
@@ -338,6 +359,7 @@ _READERS: Mapping[str, Callable[[Request, str], None]] = {
     "u": _users,
     "g": _groups,
     "s": _states,
+    "F": _flags,
     "R": _reasons,
     "N": _nodes,
     "i": _nnodes,

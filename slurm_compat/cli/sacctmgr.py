@@ -59,7 +59,8 @@ def list_entity(settings: Settings, words: Sequence[str]) -> int:
 
     word = words[0].lower() if words else ""
     for name, least in LISTED:
-        if len(word) >= least and (name + "s").startswith(word):
+        plural = name if name == "resource" else name + "s"
+        if len(word) >= least and plural.startswith(word) or (name, word) == ("account", "acct"):
             break
     else:
         raise CommandError(*NO_ENTITY)
@@ -189,9 +190,22 @@ VERBS: dict[str, tuple[Verb, str]] = {
 }
 
 
+# letters of a verb that suffice
+LEAST = {
+    "list": 3, "show": 3, "add": 3, "create": 3, "modify": 1, "update": 1, "delete": 3, "remove": 3, "dump": 3,
+    "load": 2, "archive": 3, "reconfigure": 4, "shutdown": 4, "clear": 3, "ping": 4, "associations": 3, "oneliner": 1,
+    "quiet": 4, "readonly": 4, "verbose": 4, "version": 4, "help": 2, "exit": 4, "quit": 4,
+}  # fmt: skip
+
+
+def verb_named(word: str) -> tuple[Verb, str] | None:
+    lower = word.lower()
+    return next((VERBS[name] for name, least in LEAST.items() if len(lower) >= least and name.startswith(lower)), None)
+
+
 def process(settings: Settings, words: Sequence[str]) -> int:
     """One command's exit code; what it refuses is told."""
-    verb = VERBS.get(words[0].lower())
+    verb = verb_named(words[0])
     try:
         if verb is None:
             raise CommandError(f"invalid keyword: {words[0]}")
@@ -201,7 +215,7 @@ def process(settings: Settings, words: Sequence[str]) -> int:
             settings.ctx.err(line)
         return problem.code
     except SlurmError as problem:
-        if words[0].lower() in ("show", "list"):  # PrivateData
+        if words[0].lower() [:3] in ("sho", "lis"):  # PrivateData
             settings.ctx.err(f"sacctmgr: error: {problem.text}")
             settings.ctx.err(" Problem with query.")
         else:

@@ -15,7 +15,7 @@ from slurm_compat.cli.sacctmgr_settings import Settings
 from slurm_compat.cli.sacctmgr_values import BadSetting, Known
 from slurm_compat.core.errors import ACCESS_DENIED, BadValue, CommandError, SlurmError
 
-WHERE_HINT, SET_HINT = " Use keyword 'set' to modify value", " Use keyword 'where' to modify condition"
+SET_HINT = " Use keyword 'where' to modify condition"
 NOTHING_TO_SET = " You didn't give me anything to set"
 NO_CONDITIONS = " No conditions given to remove, not executing."
 

@@ -80,6 +80,7 @@ GRAMMARS: dict[str, Grammar] = {
         "ev|ents:events c|lusters:clusters n|odes:nodes condf|lags:flags en|d:end r|easons:reasons "
         "star|t:start stat|es:states u|sers:users maxc|pus:max_cpus minc|pus:min_cpus",
         "all_c|lusters:all_clusters all_t|ime:all_time",
+        hint="",
     ),
     "transaction": _grammar(
         "ac|counts:accounts acti|on:actions acto|r:actors c|lusters:clusters i|ds:ids u|sers:users s|tart:start "

@@ -64,10 +64,10 @@ def dump(settings: Settings, words: Sequence[str]) -> int:
             name = text or word
     if not name:
         raise CommandError(" We need a cluster to dump.")
-    if not caller_is_admin(settings):
-        raise CommandError(" Your user does not have sufficient privileges to dump clusters.")
     if name != own_cluster(ctx):
         raise CommandError(f" Cluster {name} doesn't exist.")
+    if not caller_is_admin(settings):
+        raise CommandError(" Your user does not have sufficient privileges to dump clusters.")
     if not path:
         path = f"./{name}.cfg"
         ctx.out(f" No filename given, using {path}.")

@@ -52,7 +52,7 @@ def events(settings: Settings, conditions: Conditions) -> Iterator[Record]:
     for at, record in found:
         if not _passes(record, conditions) or (end and at > end):
             continue
-        since = max(at, start)
+        since = at if start > settings.ctx.now() else max(at, start)
         until = record.get("until") or end or int(settings.ctx.now())
         style = settings.ctx.env.get("SLURM_TIME_FORMAT") or "standard"
         yield record | {

@@ -13,11 +13,14 @@ from typing import Any
 
 import msgspec
 
-from slurm_compat.cli import allocation, batchopts, help, jobenv, sbatch, srun_environment, srun_het, where
+from slurm_compat.cli import allocation, batchopts, help, jobenv, srun_environment, srun_het, where
 from slurm_compat.cli.allocation import Allocation, Interrupted, SallocWords, info
 from slurm_compat.cli.batchopts import Parsed
+from slurm_compat.cli.clusters import cluster_named
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.controller import ControllerDown
+from slurm_compat.cli.exitcodes import error_code, own_error_code
+from slurm_compat.cli.forwarding import refuse_x11
 from slurm_compat.cli.signalpipe import SignalPipe, caught
 from slurm_compat.cli.verbose import options_given
 from slurm_compat.core.errors import NO_WORKING_DIRECTORY, TEXT, CommandError, SlurmError
@@ -35,6 +38,12 @@ def main(ctx: Context) -> int:
     parsed = batchopts.parse("salloc", ctx.argv[1:], ctx.env, uid=ctx.uid, now=ctx.now(), cwd=ctx.cwd, warn=ctx.err)
     if (told := help.answer(ctx, parsed)) is not None:
         return told
+    refuse_x11(ctx, parsed)
+    with own_error_code(ctx):
+        return _allocated(ctx, parsed)
+
+
+def _allocated(ctx: Context, parsed: Parsed) -> int:
     attrs = parsed.attrs
     quiet = bool(attrs.get("quiet"))
     argv = list(parsed.rest)
@@ -49,7 +58,9 @@ def main(ctx: Context) -> int:
             text = f"chdir({parsed.request.current_working_directory}): {problem.strerror}"
             raise CommandError(f"salloc: error: {text}") from None
     if "clusters" in parsed.texts:
-        sbatch.cluster_named(ctx, parsed.request.clusters)
+        cluster_named(ctx, parsed.request.clusters)
+    for one in (parsed, *parsed.components):
+        allocation.refuse_empty(ctx, SallocWords, one.texts)
     requests = [_completed(ctx, one, argv) for one in (parsed, *parsed.components)]
     request = msgspec.structs.replace(requests[0], het_components=requests[1:])
     if not request.current_working_directory:
@@ -82,7 +93,7 @@ def _completed(ctx: Context, parsed: Parsed, argv: list[str]) -> JobRequest:
     return msgspec.structs.replace(
         request,
         name=request.name or DEFAULT_NAME,
-        submit_line=" ".join(ctx.argv),
+        submit_line=" ".join(ctx.command_line),
         argv=argv,
         allocating_node=socket.gethostname(),
         allocating_sid=ctx.sid,
@@ -111,7 +122,7 @@ class _Command:
         status = 0
         if path is None:
             self._ctx.error(f'_fork_command: Unable to find command "{argv[0]}"')
-            code = 1
+            code = error_code(self._ctx)
             status = 256
         else:
             status = self._wait(self._start(path, argv))

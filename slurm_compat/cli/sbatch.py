@@ -10,11 +10,14 @@ from typing import Any
 from slurm_compat.cli import batchopts, help, jobenv, pbs, script
 from slurm_compat.cli.batchopts import Parsed
 from slurm_compat.cli.caller import Caller, this_process
+from slurm_compat.cli.clusters import cluster_named
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.controller import ControllerDown
+from slurm_compat.cli.exitcodes import error_code
 from slurm_compat.cli.verbose import options_given
 from slurm_compat.core.errors import (
     INVALID_ACCOUNT,
+    INVALID_BATCH_FEATURES,
     INVALID_GRES,
     INVALID_GRES_TYPE,
     INVALID_QOS,
@@ -29,7 +32,7 @@ from slurm_compat.core.timefmt import clock
 
 RETRIES = (0.2, 1.0, 2.0, 4.0)  # seconds between repeats of a call whose answer was lost
 # an unset variable in a script makes these: the controller would read them as not given
-EMPTY_IS_WRONG = {"account": INVALID_ACCOUNT, "qos": INVALID_QOS}
+EMPTY_IS_WRONG = {"account": INVALID_ACCOUNT, "qos": INVALID_QOS, "batch": INVALID_BATCH_FEATURES}
 # the real sbatch finds these itself, before it asks the controller, and so has no word about a submission
 UNPREFIXED = (INVALID_GRES, INVALID_GRES_TYPE)
 
@@ -45,12 +48,6 @@ def main(ctx: Context) -> int:
         ctx.error(prefix + problem.text)
         code = error_code(ctx)
     return code
-
-
-def error_code(ctx: Context) -> int:
-    """SLURM_EXIT_ERROR names the code for what fails once the options are read."""
-    text = ctx.env.get("SLURM_EXIT_ERROR", "")
-    return int(text) & 0xFF if text.isascii() and text.isdigit() else 1
 
 
 def submitted(ctx: Context) -> int:
@@ -142,8 +139,10 @@ def complete(ctx: Context, parsed: Parsed, body: script.Script, caller: Caller) 
     request = parsed.request
     request.batch = True
     request.name = request.name if "job-name" in parsed.texts else body.name
+    if parsed.texts.get("output") == "":
+        request.standard_output = request.current_working_directory + "/"
     request.argv = [body.path, *parsed.rest[1:]] if body.path else []
-    request.submit_line = " ".join(ctx.argv)
+    request.submit_line = " ".join(ctx.command_line)
     request.umask, request.rlimits = caller.umask, caller.rlimits
     request.allocating_node = caller.host
     request.allocating_sid = ctx.sid
@@ -183,25 +182,6 @@ def user_name(uid: int) -> str:
         return str(uid)
 
 
-def cluster_named(ctx: Context, clusters: str) -> str:
-    """Our cluster's name, when --clusters names it."""
-    pairs = dict(ctx.controller.call("config")["pairs"])
-    ours: str = pairs["ClusterName"]
-    if clusters == "all":
-        return ours
-    names = clusters.split(",")
-    for name in names:
-        if name != ours:
-            ctx.error(f"No cluster '{name}' known by database.")
-    if ours not in names:
-        text = (
-            f"'{clusters}' can't be reached now, or it is an invalid entry for --cluster.  "
-            "Use 'sacctmgr list clusters' to see available clusters."
-        )
-        raise CommandError(f"{ctx.command}: error: {text}", code=error_code(ctx))
-    return ours
-
-
 def tested(ctx: Context, request: JobRequest) -> int:
     try:
         answer = ctx.controller.call("will_run", request=request)
@@ -233,6 +213,7 @@ def call_once(ctx: Context, **args: Any) -> dict[str, Any]:
 
 
 def announce(ctx: Context, parsed: Parsed, job_id: int, cluster: str) -> None:
+    ctx.stderr.flush()
     if parsed.attrs.get("quiet"):
         return
     if parsed.attrs.get("parsable"):

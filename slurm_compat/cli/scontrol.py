@@ -41,10 +41,10 @@ VERBS: dict[str, Verb] = {
     "gethost": Verb(4, 0, None, here.gethost),
     "help": Verb(2, 0, 0, print_help),
     "hide": Verb(2, 0, 0, option_verb(all=False)),
-    "hold": Verb(2, 1, None, jobs.hold),
+    "hold": Verb(4, 1, None, jobs.hold),
     "holdu": Verb(5, 1, None, jobs.uhold),
     "listjobs": Verb(5, 0, 1, here.listjobs),
-    "listpids": Verb(5, 0, 2, here.listpids),
+    "listpids": Verb(1, 0, 2, here.listpids),
     "liststeps": Verb(5, 0, 1, here.liststeps),
     "notify": Verb(1, 2, None, jobs.notify),
     "oneliner": Verb(1, 0, 0, option_verb(one_line=True)),
@@ -55,7 +55,7 @@ VERBS: dict[str, Verb] = {
     "quit": Verb(4, 0, 0, option_verb(over=True)),
     "reboot": Verb(3, 0, None, scontrol_nodes.reboot),
     "reboot_nodes": Verb(8, 0, None, scontrol_nodes.reboot),
-    "reconfigure": Verb(3, 0, 0, daemons.reconfigure),
+    "reconfigure": Verb(3, 0, None, daemons.reconfigure),
     "release": Verb(3, 1, None, jobs.release),
     "requeue": Verb(3, 1, None, jobs.requeue),
     "requeuehold": Verb(8, 1, None, jobs.requeuehold),
@@ -63,7 +63,7 @@ VERBS: dict[str, Verb] = {
     "schedloglevel": Verb(3, 1, 1, log.schedloglevel),
     "setdebug": Verb(8, 1, None, log.setdebug),
     "setdebugflags": Verb(9, 1, None, log.setdebugflags),
-    "show": Verb(2, 1, None, show_verb),
+    "show": Verb(3, 1, None, show_verb),
     "shutdown": Verb(8, 0, 1, daemons.shutdown),
     "suspend": Verb(2, 1, None, jobs.suspend),
     "takeover": Verb(8, 0, 1, log.takeover),
@@ -72,10 +72,14 @@ VERBS: dict[str, Verb] = {
     "uhold": Verb(3, 1, None, jobs.uhold),
     "update": Verb(1, 0, None, update_verb),
     "verbose": Verb(4, 0, 0, option_verb(quiet=False)),
-    "version": Verb(4, 0, 0, daemons.version),
+    "version": Verb(4, 0, None, daemons.version),
     "wait_job": Verb(2, 1, 1, local.wait_job),
-    "write": Verb(1, 1, 3, scontrol_write.write),
+    "write": Verb(5, 1, 3, scontrol_write.write),
 }
+
+
+# one words it in another way
+TOO_FEW = {"pidinfo": "missing argument for keyword:pidinfo"}
 
 
 def process(session: Session, words: list[str]) -> bool:
@@ -85,7 +89,7 @@ def process(session: Session, words: list[str]) -> bool:
         if name == keyword or (len(keyword) >= verb.least and name.startswith(keyword)):
             rest = words[1:]
             if len(rest) < verb.fewest:
-                return session.fail(f"too few arguments for keyword:{words[0]}")
+                return session.fail(TOO_FEW.get(name, f"too few arguments for keyword:{words[0]}"))
             if verb.most is not None and len(rest) > verb.most:
                 session.over = session.over or name in ("exit", "quit")
                 session.fail(f"too many arguments for keyword:{words[0]}")
@@ -95,8 +99,10 @@ def process(session: Session, words: list[str]) -> bool:
             try:
                 return _documented(session, name, rest) if session.document else verb.do(session, rest)
             except BadUpdate as problem:
-                return session.fail(*problem.lines)
-    return session.fail(f"invalid keyword: {words[0]}")
+                session.fail(*problem.lines)
+                return not problem.code
+    session.ctx.err(f"invalid keyword: {words[0]}")  # --quiet or not
+    return False
 
 
 def _documented(session: Session, name: str, words: list[str]) -> bool:
@@ -187,7 +193,7 @@ def _set_option(session: Session, key: str, value: str) -> None:
     elif key == "Q":
         session.quiet = True
     elif key == "v":
-        session.quiet = False
+        session.quiet, session.verbose = False, True
     elif key == "u":
         session.uid = user_id(value)
     elif key == "M":

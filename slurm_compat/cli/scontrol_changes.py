@@ -5,10 +5,10 @@ from __future__ import annotations
 from slurm_compat.cli import scontrol_partition, scontrol_reservation
 from slurm_compat.cli import scontrol_update as update
 from slurm_compat.cli.scontrol_jobs import on_jobs, targets_of
-from slurm_compat.cli.scontrol_log import setdebug
 from slurm_compat.cli.scontrol_session import Session
-from slurm_compat.core import errors, hostlist
+from slurm_compat.core import errors, hostlist, jobid
 from slurm_compat.core.errors import BadValue, SlurmError
+from slurm_compat.core.model import UNLIMITED
 
 SUBJECTS = (
     # key that names what is updated: letters that suffice
@@ -20,6 +20,7 @@ SUBJECTS = (
 def update_verb(session: Session, words: list[str]) -> bool:
     if not words:
         return session.fail("too few arguments for update keyword")
+    words = _id_joined(words)
     subject, name, rest = _subject(words)
     updates = {
         "JobId": _update_job, "JobName": _update_job_named, "StepId": _update_step,
@@ -31,11 +32,40 @@ def update_verb(session: Session, words: list[str]) -> bool:
         return scontrol_reservation.update(session, name, rest)
     if subject == "SlurmctldDebug":
         # the real one takes no name of a level here
-        return setdebug(session, [name]) if name.isdigit() else session.fail(f"invalid debug level: {name}")
+        if not name.isdigit():
+            return session.fail(f"invalid debug level: {name}")
+        return _of_daemons(session, level=min(int(name), MOST_DEBUG))
+    if any(word.lower().startswith("suspendexc") for word in words):
+        # no power is saved here, so there is nothing to except from it
+        return _of_daemons(session) and session.fail(f"slurm_update error: {errors.TEXT[errors.NOT_SUPPORTED]}")
+    bare = words[0].lower()
+    if bare in ("job", "jobid"):
+        return session.fail(f"Invalid input: {words[0]}", "Request aborted")
+    if bare in ("partition", "partitionname", "node", "nodename"):
+        session.ctx.error(f"Invalid input: {words[0]}  Request aborted")
+        return False
     return session.fail(
         "No valid entity in update command",
         'Input line must include "NodeName", "PartitionName", "Reservation", "JobId", or "SlurmctldDebug"',
     )
+
+
+MOST_DEBUG = 9  # debug5
+
+
+def _of_daemons(session: Session, **args: int) -> bool:
+    try:
+        session.ctx.controller.call("set_debug", **args)
+    except SlurmError as problem:
+        return session.fail(f"slurm_update error: {problem.text}")
+    return True
+
+
+def _id_joined(words: list[str]) -> list[str]:
+    """ "jobid 5 name=x" is "jobid=5 name=x"; of jobs alone."""
+    if words[0].lower() in ("job", "jobid") and len(words) > 1 and "=" not in words[1]:
+        return [f"{words[0]}={words[1]}", *words[2:]]
+    return words
 
 
 def _subject(words: list[str]) -> tuple[str, str, list[str]]:
@@ -64,14 +94,35 @@ def _update_job(session: Session, name: str, words: list[str]) -> bool:
         return session.fail(f"{errors.TEXT[errors.INVALID_JOB_ID]} for job {name}")
     if changes.pop("user_id", None) is not None or not changes:
         return session.fail("No changes specified")
+    if not _limit_can_change(session, name, changes.get("time_limit")):
+        return False
     return on_jobs(session, [name], "update_job", changes=changes)
+
+
+def _limit_can_change(session: Session, name: str, limit: object) -> bool:
+    """Whether "+5" or "-5" can be counted from the limit there is."""
+    if not isinstance(limit, str) or not name.isdigit():
+        return True
+    try:
+        rows = session.rows("jobs", ["time_limit"], job_ids=[int(name)])
+    except SlurmError:
+        return True
+    now = rows[0]["time_limit"] if rows else 0
+    if now == UNLIMITED:
+        session.ctx.error("Cannot increment/decrement TimeLimit when set to UNLIMITED.")
+        return False
+    if now + int(limit) < 0:
+        session.ctx.error(f"TimeLimit decrement larger than current time limit ({limit[1:]} > {now})")
+        return False
+    return True
 
 
 def _update_job_named(session: Session, name: str, words: list[str]) -> bool:
     changes = update.changes(words, update.JOB_KEYS, session.ctx.now(), update.bad_job_value)
     targets = targets_of(session, [f"name={name}"])
     if not targets:
-        return session.fail(f"No job with name {name} found")
+        session.ctx.error(f"No jobs with name '{name}'")
+        return False
     return on_jobs(session, targets, "update_job", changes=changes)
 
 
@@ -80,6 +131,10 @@ def _update_step(session: Session, name: str, words: list[str]) -> bool:
     changes = update.changes(words, keys, session.ctx.now(), update.bad_job_value)
     if not changes:
         return session.fail("No changes specified")
+    try:
+        jobid.parse(name)
+    except BadValue:
+        return session.fail(f"Invalid StepID parameter: stepid={name}", "Request aborted")
     result = session.ctx.controller.call("update_job", targets=[name], changes=changes)
     for _, _, text in result["errors"]:
         session.fail(f"slurm_update error: {text}")

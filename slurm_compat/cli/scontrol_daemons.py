@@ -34,8 +34,15 @@ def ping(session: Session, words: list[str]) -> bool:
     return up
 
 
+API_VERSION = "slurm_api_version: 2949120, 45.0.0"  # of 26.05
+
+
 def version(session: Session, words: list[str]) -> bool:
     session.ctx.out(f"slurm-wlm {SLURM_VERSION}")
+    if words:
+        return session.fail("too many arguments for version keyword")
+    if session.verbose:
+        session.ctx.out(API_VERSION)
     return True
 
 

@@ -54,10 +54,12 @@ def on_jobs(session: Session, words: list[str], call: str, also: str = "", **arg
         # what Slurm's scontrol makes of no answer to these
         refused = [(target, 0, errors.TEXT[errors.UNEXPECTED_MESSAGE]) for target in targets]
     last = ""
-    for target, _, text in refused:
+    for target, number, text in refused:
         if target.endswith("]"):  # of an array each answer is told of, with the tasks that had it
             session.fail(f"{target}: {text}")
         else:
+            if number == errors.NOT_SUPPORTED and "array_max_tasks" in args.get("changes", {}):
+                session.ctx.error("Update of ArrayTaskThrottle is only allowed on ArrayJobId")
             session.fail(f"{text} for job {target}")
             last = text
     if also and last:
@@ -65,16 +67,21 @@ def on_jobs(session: Session, words: list[str], call: str, also: str = "", **arg
     return not refused
 
 
+def _word_by_word(session: Session, words: list[str], call: str, **args: Any) -> bool:
+    """A call for each word, which may be several jobs by comma."""
+    return all([on_jobs(session, [word], call, "slurm_suspend error", **args) for word in words])
+
+
 def hold(session: Session, words: list[str]) -> bool:
-    return on_jobs(session, words, "hold", "slurm_suspend error", user_hold=False)
+    return _word_by_word(session, words, "hold", user_hold=False)
 
 
 def uhold(session: Session, words: list[str]) -> bool:
-    return on_jobs(session, words, "hold", "slurm_suspend error", user_hold=True)
+    return _word_by_word(session, words, "hold", user_hold=True)
 
 
 def release(session: Session, words: list[str]) -> bool:
-    return on_jobs(session, words, "release", "slurm_suspend error")
+    return _word_by_word(session, words, "release")
 
 
 def suspend(session: Session, words: list[str]) -> bool:
@@ -87,7 +94,7 @@ def resume(session: Session, words: list[str]) -> bool:
 
 def requeue(session: Session, words: list[str]) -> bool:
     incomplete = [word for word in words if word.lower() == "incomplete"]
-    jobs = [word for word in words if word.lower() != "incomplete"]
+    jobs = [word for word in words if word.lower() != "incomplete" and word.lower() not in SPECIAL_EXIT]
     return on_jobs(session, jobs, "requeue", incomplete=bool(incomplete))
 
 

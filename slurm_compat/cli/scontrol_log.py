@@ -92,6 +92,9 @@ def fsdampeningfactor(session: Session, words: list[str]) -> bool:
 def power(session: Session, words: list[str]) -> bool:
     if words[0].lower() not in ("up", "down"):
         return session.fail(f"unexpected argument: '{words[0]}'")
+    how = ("asap", "force") if words[0].lower() == "down" else ()
+    if not [word for word in words[1:] if word.lower() not in how and "=" not in word]:
+        return session.fail("Mandatory argument {ALL|<NodeList>|<NodeSet>} missing")
     try:
         session.ctx.controller.call("power")
     except SlurmError as problem:

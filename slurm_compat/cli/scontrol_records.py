@@ -30,6 +30,10 @@ def show_job(session: Session, words: list[str]) -> bool:
     try:
         rows = wanted_jobs(session, words, show.JOB_NEEDS)
     except BadValue:
+        if words[0] in ("", "0"):
+            return session.fail("Job 0 not found")
+        if words[0].isascii() and words[0].isdigit():
+            return session.fail("slurm_load_jobs error: Invalid job id specified")
         return session.fail("scontrol_print_job error: Invalid job id specified")
     except SlurmError as problem:
         return session.fail(f"slurm_load_jobs error: {problem.text}")
@@ -64,21 +68,27 @@ def show_step(session: Session, words: list[str]) -> bool:
         try:
             job_ids = [jobid.parse(job).job_id]
         except BadValue:
-            return session.fail(f"scontrol: error: Invalid job id {words[0]}")
+            return _no_steps(session, words[0], "JobID can not be zero")
+        if step_id and not (step_id.isascii() and step_id.isdigit()) and step_id not in jobid.NAMED_STEPS:
+            return _no_steps(session, words[0], "StepID includes unexpected non-numeric characters")
     try:
         rows = session.rows("steps", show.STEP_NEEDS, job_ids=job_ids)
     except SlurmError as problem:
-        failure = f"scontrol_print_step: slurm_get_job_steps({words[0] if words else '(null)'}) failed: {problem.text}"
-        return session.fail(f"scontrol: error: {failure}")
+        return _no_steps(session, words[0] if words else "(null)", problem.text)
     rows = [row for row in rows if not step_id or row["step_id"] == step_id]
     for row in rows:
         session.ctx.stdout.write(show.record(show.step_lines(row, session.time_format), session.one_line))
     if not rows:
         if words:
-            session.say(f"Job step {words[0]} not found")
+            session.say(f"Job step {job}.{step_id} not found")
             return False
         session.say("No job steps in the system")
     return True
+
+
+def _no_steps(session: Session, text: str, why: str) -> bool:
+    session.ctx.error(f"scontrol_print_step: slurm_get_job_steps({text}) failed: {why}")
+    return False
 
 
 def show_node(session: Session, words: list[str]) -> bool:
@@ -86,7 +96,9 @@ def show_node(session: Session, words: list[str]) -> bool:
         try:
             wanted = hostlist.expand(words[0])
         except BadValue:
-            return session.fail(f"Invalid hostlist: {words[0]}")
+            session.fail(f"unable to parse node list {words[0]}")
+            session.ctx.error("hostlist_shift_dims: no hostlist given")
+            return False
     else:
         wanted = []
     rows = {row["name"]: row for row in session.rows("nodes", show.NODE_NEEDS)}

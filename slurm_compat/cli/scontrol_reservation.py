@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slurm_compat.core import errors, resvflags, timefmt
 from slurm_compat.core.errors import BadValue, SlurmError
-from slurm_compat.core.model import RESERVATION_FIELDS, UNLIMITED
+from slurm_compat.core.fields import RESERVATION_FIELDS
+from slurm_compat.core.model import UNLIMITED
 from slurm_compat.core.timefmt import clock, duration
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ class Session:
     details: int = 0
     all: bool = False
     quiet: bool = False
+    verbose: bool = False
     over: bool = False  # exit or quit was said
     document: str = ""  # "json" or "yaml": what has a document is printed as one
     parser: str = ""  # the version of its schema, with flags

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from slurm_compat.core import states
+from slurm_compat.core.fields import JOB_FIELDS, NODE_FIELDS, PARTITION_FIELDS, STEP_FIELDS
 from slurm_compat.core.hostlist import compress
 from slurm_compat.core.jobid import job_name
-from slurm_compat.core.model import JOB_FIELDS, NODE_FIELDS, PARTITION_FIELDS, STEP_FIELDS, UNLIMITED
+from slurm_compat.core.model import UNLIMITED
 from slurm_compat.core.nodestates import full_state
 from slurm_compat.core.sizes import mem_text
 from slurm_compat.core.timefmt import clock, duration, limit_text
@@ -183,7 +184,9 @@ def _job_id_line(job: Row) -> str:
 def _node_count(job: Row, pending: bool) -> str:
     if not pending:
         return str(job["node_count"])
-    return f"{job['node_count']}-{job['max_nodes']}" if job["max_nodes"] else str(job["node_count"])
+    if not job["max_nodes"]:
+        return str(job["node_count"])
+    return f"{job['node_count']}-{max(job['max_nodes'], job['node_count'])}"
 
 
 def _cpu_count(job: Row, pending: bool) -> str:

@@ -255,6 +255,8 @@ NODE_STATES = {
 
 
 def node_state(value: str, now: float) -> str:
+    if len(value) >= 5 and "ALLOCATED".startswith(value.upper()):  # jobs do that
+        raise BadUpdate("slurm_update error: Invalid node state transition")
     for state, least in NODE_STATES.items():
         if len(value) >= least and state.startswith(value.upper()):
             return state

@@ -10,8 +10,8 @@ from typing import Any
 
 from slurm_compat.cli.scontrol_session import Session
 from slurm_compat.cli.where import cluster_file
-from slurm_compat.core import errors, jobid
-from slurm_compat.core.errors import BadValue, SlurmError
+from slurm_compat.core import jobid
+from slurm_compat.core.errors import BadValue, CommandError, SlurmError
 from slurm_compat.core.model import UNLIMITED
 from slurm_compat.core.timefmt import duration
 
@@ -33,7 +33,8 @@ def _script(session: Session, words: list[str]) -> bool:
         job = jobid.parse(words[0]).job_id
         script = session.ctx.controller.call("job_script", job_id=job)["script"]
     except BadValue:
-        return session.fail(f"job script retrieval failed: {errors.TEXT[errors.INVALID_JOB_ID]}")
+        why = "" if words[0][:1].isdigit() else ": JobID can not be zero"
+        raise CommandError(f"scontrol: fatal: Bad job/step specified: {words[0]}{why}") from None
     except SlurmError as problem:
         # Slurm counts this as done: its exit code stays 0
         session.fail(f"job script retrieval failed: {problem.text}")

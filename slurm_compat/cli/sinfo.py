@@ -66,7 +66,6 @@ REASONS = "%20E %9u %19H %N"
 REASONS_LONG = "%20E %12U %19H %6t %N"
 DEFAULT = "%9P %.5a %.10l %.6D %.6t %N"
 DEFAULT_LONG = "%9P %.5a %.10l %.10s %.4r %.8h %.10g %.6D %.11T %.11i %N"
-DEFAULTS = frozenset((SUMMARY, NODES, NODES_LONG, DEFAULT, DEFAULT_LONG))
 
 
 @dataclass
@@ -125,6 +124,10 @@ def asked_for(argv: Sequence[str], env: Mapping[str, str]) -> Asked:
             raise CommandError(f"sinfo: error: --{key} is not supported here; leave it out")
     if named and "a" in asked.flags and "SINFO_ALL" not in env:
         raise CommandError("sinfo: error: Conflicting options, -a and -p, specified. Please choose one or the other.")
+    if asked.partitions is None and env.get("SINFO_PARTITION") and "SINFO_ALL" in env:
+        raise CommandError(
+            "sinfo: error: Conflicting options, SINFO_ALL and SINFO_PARTITION, specified. Please choose one or the other."
+        )
     if asked.partitions is None and env.get("SINFO_PARTITION"):
         asked.partitions = env["SINFO_PARTITION"].split(",")
     if asked.sort is None:
@@ -180,7 +183,8 @@ def once(ctx: Context, asked: Asked) -> int:
     view = c.View(_time_format(ctx), ctx.now(), "N/A")
     if asked.clusters:
         view = view._replace(cluster=require_own_cluster(ctx, asked.clusters))
-        ctx.out(f"CLUSTER: {view.cluster}")
+        if "h" not in asked.flags:
+            ctx.out(f"CLUSTER: {view.cluster}")
     if asked.iterate or ("l" in asked.flags and "h" not in asked.flags):
         ctx.out(time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(view.now)))
     if "T" in asked.flags:

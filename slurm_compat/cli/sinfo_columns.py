@@ -19,7 +19,6 @@ class View(NamedTuple):
 
 Text = Callable[[Group, View], str]
 Apart = Callable[[Node, Partition], Any]
-INFINITE = 1 << 62  # sorts behind every number
 
 
 class Shown(NamedTuple):

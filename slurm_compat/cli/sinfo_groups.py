@@ -1,7 +1,7 @@
 """The rows of sinfo: nodes of a partition that look the same in every shown column are one row.
 
 A `Group` is a row: a partition (of the first node that made it) and nodes. Partitions and nodes are dicts of
-model.PARTITION_FIELDS and NODE_FIELDS. Which fields keep nodes apart depends on the columns; sizes do with --exact.
+fields.PARTITION_FIELDS and NODE_FIELDS. Which fields keep nodes apart depends on the columns; sizes do with --exact.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def grouped(
 
 def state_filter(text: str) -> Callable[[Node], bool] | None:
     """Whether a node is in what -t names: "idle,mix", "drain&~idle"; None for "all". Raises ValueError(bad word)."""
-    words = text.split(",")
+    words = text.split(",") if text else []
     if any(word.lower() == "all" for word in words):
         return None
     ways = [[_term(term) for term in word.split("&")] for word in words]

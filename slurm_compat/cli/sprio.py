@@ -130,6 +130,7 @@ WEIGHTED_LONG = "%.8u %.8o %.10Y %.10S %.10A %.10B %.10F %.10J %.10P %.10n %.10Q
 @dataclass
 class Asked:
     flags: set[str] = field(default_factory=set)
+    stray: str = ""  # a word that no option takes
     action: str = ""
     format: str | None = None
     sort: str = ""
@@ -171,7 +172,8 @@ def asked_for(argv: Sequence[str], env: Mapping[str, str]) -> Asked:
             # -j takes what stands next to it; what stands apart is an operand, and meant for it all the same
             asked.jobs_text, asked.jobs = text, [_job_id(word) for word in text.split(",") if word]
         elif key == OPERAND:
-            raise CommandError(f"sprio: error: Unrecognized option: {text}", *USAGE.split("\n"))
+            asked.action, asked.stray = "usage", text
+            return asked
         elif key not in _NO_EFFECT:
             raise CommandError(f"sprio: error: --{key} is not supported here; leave it out")
     if asked.format is None:
@@ -204,7 +206,9 @@ def main(ctx: Context) -> int:
     if asked.action:
         for line in _ANSWERS[asked.action]():
             ctx.out(line)
-        return 0
+        if asked.stray:
+            ctx.error(f"Unrecognized option: {asked.stray}")
+        return 1 if asked.stray else 0
     if "v" in asked.flags:
         for line in settings(asked):
             ctx.out(line)

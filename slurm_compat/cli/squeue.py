@@ -19,8 +19,8 @@ from slurm_compat.cli.squeue_options import Asked
 from slurm_compat.cli.squeue_values import Settings, bitstr_len
 from slurm_compat.core import columns, states, taskids
 from slurm_compat.core.errors import INVALID_JOB_ID, BadValue, CommandError, SlurmError
+from slurm_compat.core.fields import JOB_FIELDS
 from slurm_compat.core.hostlist import expand
-from slurm_compat.core.model import JOB_FIELDS
 
 JOB_FORMAT = "%.18i %.9P %.8j %.8u %.2t %.10M %.6D %R"
 LONG_FORMAT = "%.18i %.9P %.8j %.8u %.8T %.10M %.9l %.6D %R"

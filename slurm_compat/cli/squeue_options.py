@@ -292,7 +292,7 @@ def state_list(text: str) -> list[str]:
     found = []
     for word in filter(None, text.split(",")):
         name = states.state_named(word)
-        if name is None and word.upper() in ("EXPEDITING", "EX"):
+        if name is None and word.upper() == "EXPEDITING":
             name = "EXPEDITING"  # a state no job has here
         if name is None:
             raise CommandError(

@@ -169,13 +169,18 @@ def end_text(settings: Settings, state: str, end: int, start: int, limit: int) -
 def limit_text(width: int, limit: int) -> str:
     if limit >= UNLIMITED:
         return "UNLIMITED"[: width or None]
-    return short_duration(limit * 60)
+    return short_duration(_seconds(limit))
 
 
 def left_text(width: int, limit: int, used: int) -> str:
     if limit >= UNLIMITED:
         return "UNLIMITED"[: width or None]
-    return short_duration(limit * 60 - used)
+    return short_duration(_seconds(limit) - used)
+
+
+def _seconds(limit: int) -> int:
+    """As Slurm counts them, in 32 bits: what is too long for that shows as INVALID."""
+    return ((limit * 60 + 0x80000000) & 0xFFFFFFFF) - 0x80000000
 
 
 def minutes_text(limit: int) -> str:

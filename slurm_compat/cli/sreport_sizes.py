@@ -125,7 +125,7 @@ def _ranges(grouping: str | None, sizes: Iterable[int]) -> list[Range]:
 def _fields(ranges: list[Range], unit: Unit, what: str, individual: bool) -> list[Field]:
     found = []
     for place, (least, most) in enumerate(ranges):
-        name = f"{least}" if individual else f"{least}-{most}" if most else f">= {least}"
+        name = f"{least}" if individual else f"{least}-{most}" if most or not place else f">= {least}"
         found.append(amount_field(f"{name} {what}", f"size{place}", unit, 13, 20))
     total = Field("Total Count", 11, ("all",), lambda record, _: unit.text(record["all"], 1))
     return [*found, total, Field("% of cluster", 12, ("part",), lambda record, _: str(record["part"]))]

@@ -22,7 +22,10 @@ from slurm_compat.cli import (
 from slurm_compat.cli.allocation import Allocation, Interrupted, SrunWords, info
 from slurm_compat.cli.batchopts import Parsed
 from slurm_compat.cli.caller import this_process
+from slurm_compat.cli.clusters import cluster_named
 from slurm_compat.cli.context import Context
+from slurm_compat.cli.exitcodes import own_error_code
+from slurm_compat.cli.forwarding import refuse_x11
 from slurm_compat.cli.signalpipe import SignalPipe, caught
 from slurm_compat.cli.srun_component import Component
 from slurm_compat.cli.srun_step import NotCreated, StepRun
@@ -54,7 +57,13 @@ def main(ctx: Context) -> int:
         for line in srun_request.mpi_list():
             ctx.out(line)
         return 0
+    with own_error_code(ctx):
+        return _step(ctx, parsed, components)
+
+
+def _step(ctx: Context, parsed: Parsed, components: int) -> int:
     asked = [_checked(one) for one in _with_commands(parsed)]
+    refuse_x11(ctx, parsed)
     groups = [one.attrs.get("het_group") for one in asked]
     placed: list[tuple[Context, Parsed]] = [(ctx, one) for one in asked]
     if parsed.given.get("jobid") == batchopts.COMMAND_LINE and str(parsed.attrs["jobid"]) != ctx.env.get(
@@ -72,9 +81,15 @@ def main(ctx: Context) -> int:
         placed = [_in_component(ctx, group, part) for group, part in srun_het.places(groups, components)]
     for _, one in placed:
         _tell_options(ctx, one)
+    if "clusters" in parsed.texts:
+        cluster_named(ctx, parsed.request.clusters)
     wanted = [Component(place, _completed(place, one), one, own=False) for place, one in placed]
     if parsed.attrs.get("test_only"):
         return max(_tested(one.ctx, one.request) for one in wanted)
+    for one in wanted:
+        _tell_compression(ctx, one.attrs.get("compress"))
+    if "relative" in parsed.attrs and not parsed.attrs.get("jobid"):
+        raise CommandError("srun: fatal: --relative option invalid for job allocation request")
     ignored = set(parsed.attrs.get("ignore_signals") or ())
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
@@ -87,6 +102,11 @@ def main(ctx: Context) -> int:
                 # SLURM_JOB_NAME is the job's name, not the step's
                 component.request = msgspec.structs.replace(component.request, name="")
         return _Srun(ctx, wanted, signals, None).run()
+
+
+def _tell_compression(ctx: Context, library: str | None) -> None:
+    if library and library.lower() not in ("lz4", "none"):
+        ctx.error(f"Compression type '{library}' unknown, disabling compression support.")
 
 
 def silent(line: str) -> None:
@@ -103,8 +123,10 @@ def _with_commands(parsed: Parsed) -> list[Parsed]:
 
 def _checked(parsed: Parsed) -> Parsed:
     """One component's options, with what this srun can't do refused by name."""
-    if not parsed.rest:
+    if not parsed.rest and not parsed.attrs.get("test_only"):
         raise CommandError("srun: fatal: No command given to execute.")
+    if parsed.attrs.get("send_libs") and "bcast" in parsed.attrs:
+        raise CannotCarry("srun", "--send-libs with --bcast", "put the program on a file system that all nodes share")
     if parsed.attrs.get("mpi") is not None:
         srun_request.check_mpi(str(parsed.attrs["mpi"]))
     if parsed.attrs.get("pty_fd"):
@@ -155,7 +177,7 @@ def _completed(ctx: Context, parsed: Parsed) -> JobRequest:
         srun_request.own_tasks(parsed.request, parsed.given),
         umask=caller.umask,
         rlimits=caller.rlimits,
-        submit_line=" ".join(ctx.argv),
+        submit_line=" ".join(ctx.command_line),
         argv=list(parsed.rest),
         allocating_node=caller.host,
         allocating_sid=ctx.sid,
@@ -167,7 +189,8 @@ def _job_of(ctx: Context, text: str) -> dict[str, Any]:
     try:
         wanted = jobid.parse(text)
     except BadValue as problem:
-        raise CommandError(f"srun: fatal: Bad job/step specified: {text}: {problem}") from None
+        why = problem if text[:1].strip("0").isdigit() else "JobID can not be zero"
+        raise CommandError(f"srun: fatal: Bad job/step specified: {text}: {why}") from None
     try:
         rows = [dict(zip(JOB_FIELDS, row, strict=True)) for row in ctx.controller.rows(
             "jobs", JOB_FIELDS, job_ids=[wanted.job_id])]  # fmt: skip
@@ -196,6 +219,7 @@ def _alone(ctx: Context, wanted: list[Component], signals: SignalPipe) -> int:
     """Make an allocation, run the step in it, give it back however that ends."""
     quiet = bool(wanted[0].attrs.get("quiet"))
     for one in wanted:
+        allocation.refuse_empty(ctx, SrunWords, one.parsed.texts)
         one.own = True
         name = one.request.name or os.path.basename(one.argv[0])
         one.request = msgspec.structs.replace(one.request, name=name)

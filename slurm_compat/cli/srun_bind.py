@@ -25,7 +25,7 @@ class Wishes(NamedTuple):
 
 def wishes(attrs: Mapping[str, Any], request: JobRequest, tasks_per_gpu: int | None = None) -> Wishes:
     """Raises CommandError for a --cpu-bind nobody knows."""
-    cpu = _cpu(str(attrs.get("cpu_bind") or ""))
+    cpu = _cpu(str(attrs.get("cpu_bind") or ""), empty=attrs.get("cpu_bind") == "")
     mem = binding.parse_mem(str(attrs.get("mem_bind") or ""))
     notes = []
     if cpu.kind == "rank":
@@ -44,8 +44,10 @@ def wishes(attrs: Mapping[str, Any], request: JobRequest, tasks_per_gpu: int | N
     return Wishes(cpu.text, mem.text, tres_bind, one_thread, env, shown or "(null type)", notes)
 
 
-def _cpu(text: str) -> binding.Binding:
+def _cpu(text: str, empty: bool) -> binding.Binding:
     try:
+        if empty:
+            raise ValueError(text)
         return binding.parse_cpu(text)
     except ValueError as problem:
         raise CommandError(

@@ -19,7 +19,7 @@ from slurm_compat.cli import (
     where,
 )
 from slurm_compat.cli.allocation import Job
-from slurm_compat.cli.batchopts import Parsed
+from slurm_compat.cli.batchopts import COMMAND_LINE, Parsed
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.srun_listener import Listener
 from slurm_compat.cli.srun_part import Options, Wanted, pattern_values
@@ -51,7 +51,8 @@ class Component:
         `beside`: the streams of the step's first component, whose input alone is srun's.
         """
         request, attrs = self.request, self.attrs
-        found = srun_request.step_counts(request, attrs.get("relative"), int(self.job["node_count"]))
+        nodes_told = "--nodes" if self.parsed.given.get("nodes") == COMMAND_LINE else "SLURM_JOB_NUM_NODES"
+        found = srun_request.step_counts(request, attrs.get("relative"), int(self.job["node_count"]), nodes_told)
         for line in found.warnings:
             self.ctx.err(f"srun: warning: {line}")
         self.ctx.stderr.flush()
@@ -153,7 +154,7 @@ class Component:
 
     def _environment(self, step: StepRequest, listener: Listener) -> dict[str, str]:
         ctx, request, attrs = self.ctx, self.request, self.attrs
-        env = jobenv.exported(ctx.env, request.export or None, ctx.error)
+        env = jobenv.exported(ctx.env, request.export if "export" in self.parsed.given else None, ctx.error)
         if request.export and request.export.upper() != "ALL":
             env["SLURM_EXPORT_ENV"] = request.export
         told = srun_environment.of_request(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import os
 import socket
 from collections.abc import Mapping
@@ -79,8 +80,9 @@ class Listener:
 
     def admits(self, hello: Mapping[str, object]) -> bool:
         """Whether this agent knows the secret and speaks our language."""
-        shown = str(hello.get("secret", ""))
-        same = len(shown) == len(self.secret) and not sum(a != b for a, b in zip(shown, self.secret, strict=True))
+        shown = hello.get("secret")
+        # compared as a whole: where it differs takes no longer or shorter
+        same = isinstance(shown, str) and hmac.compare_digest(shown.encode(errors="replace"), self.secret.encode())
         return same and hello.get("version") == stepio.VERSION
 
     def stop(self) -> None:

@@ -196,7 +196,6 @@ class Part:
             self.verbose(f"{peer.node}: {task_words(ranks)}: Completed")
         elif text and not self.whole.silenced:
             self.error(f"{peer.node}: {text}")
-        self.tasks.first_exit_seen = True
         if status and self.options.kill_on_bad_exit:
             self.whole.task_failed()
         self.whole.first_task_ended()

@@ -12,6 +12,7 @@ from slurm_compat.cli.srun_listener import Listener
 from slurm_compat.core import stepio
 from slurm_compat.core.relayline import RelayLine
 
+STRANGERS = 256  # connections by TCP whose other end has not shown the secret yet
 Layout = list[tuple[str, list[int], int]]  # node, its ranks, CPUs
 
 
@@ -26,6 +27,7 @@ class Peer:
     credit: int = stepio.WINDOW  # bytes of input it may still be sent
     finished: bool = False
     gone: bool = False
+    by_tcp: bool = False  # anybody on the machine may have dialled that
 
 
 class Peers:
@@ -98,8 +100,15 @@ class Peers:
 
     def _accept(self, sock: socket.socket, events: int) -> None:
         connection = self._listener.accept(sock)
-        if connection is not None:
-            self._open.append(Peer(connection))
+        if connection is None:
+            return
+        peer = Peer(connection, by_tcp=connection.family != socket.AF_UNIX)
+        self._open.append(peer)
+        if peer.by_tcp:
+            # who has not shown the secret goes before descriptors run out: the one that had the longest time for it
+            strangers = [one for one in self._open if one.by_tcp and not one.node]
+            if len(strangers) > max(STRANGERS, 2 * len(self.layout)):
+                self.drop(strangers[0])
 
     def _ready(self, peer: Peer, events: int) -> None:
         if events & WRITE and not stepio.pour(peer.sock, peer.out):
@@ -121,7 +130,7 @@ class Peers:
                 self._hear(peer, frame)
                 if peer.gone:
                     return
-        except (stepio.BadFrame, KeyError, TypeError, ValueError, IndexError):
+        except (stepio.BadFrame, KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError):
             self.drop(peer)
 
     def _hear(self, peer: Peer, frame: stepio.Frame) -> None:
@@ -129,6 +138,9 @@ class Peers:
             self._on_frame(peer, frame)
             return
         hello = frame.value if frame.kind == stepio.HELLO else {}
+        if not isinstance(hello, dict):
+            self.drop(peer)
+            return
         node = str(hello.get("node", ""))
         expected = any(node == name for name, _, _ in self.layout)
         if not self._listener.admits(hello) or not expected or node in self.by_node:

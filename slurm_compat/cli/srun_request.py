@@ -41,7 +41,7 @@ class Counts(NamedTuple):
     warnings: list[str]
 
 
-def step_counts(request: JobRequest, relative: int | None, node_count: int) -> Counts:
+def step_counts(request: JobRequest, relative: int | None, node_count: int, nodes_told: str = "--nodes") -> Counts:
     """The numbers of a step in an allocation of `node_count` nodes. Raises CommandError for what can't fit."""
     low, high, tasks = request.minimum_nodes, request.maximum_nodes, request.tasks
     given = low is not None
@@ -52,7 +52,7 @@ def step_counts(request: JobRequest, relative: int | None, node_count: int) -> C
     if relative is not None and given and relative + low > node_count:
         counted = f"({relative}+{low}>{node_count})"
         raise CommandError(
-            f"srun: error: --relative and --nodes option incompatible with count of allocated nodes {counted}"
+            f"srun: error: --relative and {nodes_told} option incompatible with count of allocated nodes {counted}"
         )
     if request.distribution.startswith("arbitrary"):
         return _arbitrary(request)

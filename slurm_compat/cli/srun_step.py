@@ -74,10 +74,6 @@ class StepRun:
         """The wait status of the worst task."""
         return max(self._parts, key=lambda part: part.exit_code).status
 
-    @property
-    def part_statuses(self) -> list[int]:
-        return [part.status for part in self._parts]
-
     def run(self) -> int:
         """srun's exit code. Raises NotCreated when there is no step to run."""
         self._loop.watch(self._signals.fileno(), READ, lambda _: self._on_signals())

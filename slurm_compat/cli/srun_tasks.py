@@ -29,7 +29,6 @@ class Tasks:
         self._states = dict.fromkeys(range(count), UNKNOWN)
         self.exit_code = 0  # srun's own: the highest of the tasks', 128 and the number for a signal
         self.status = 0  # the wait status that goes with it
-        self.first_exit_seen = False
 
     @property
     def running(self) -> list[int]:

@@ -200,8 +200,8 @@ def fields_asked(asked: Asked) -> list[Placed]:
 
 
 def users_asked(asked: Asked, uid: int) -> list[str]:
-    """By name; nobody named means all of them."""
-    if asked.users:
+    """By name; nobody named means all of them, as --all does whoever is named."""
+    if asked.users and not asked.all_users:
         return [user_name(int(name)) if name.isdecimal() else name for name in asked.users]
     return [] if asked.all_users else [user_name(uid)]
 

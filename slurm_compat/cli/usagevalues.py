@@ -1,6 +1,6 @@
 """A step's measured use as sacct and sstat show it: CPU time, memory and disk, and the TRESUsage lists.
 
-Usage is model.USAGE_FIELDS: CPU in microseconds, memory and disk in bytes; {} when nothing was measured.
+Usage is fields.USAGE_FIELDS: CPU in microseconds, memory and disk in bytes; {} when nothing was measured.
 """
 
 from __future__ import annotations

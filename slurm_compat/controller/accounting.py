@@ -12,16 +12,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from slurm_compat.controller import het, views
+from slurm_compat.controller.answering import require_fields
 from slurm_compat.controller.jobs import Job, Step
 from slurm_compat.controller.privacy import Privacy
 from slurm_compat.controller.server import Session
 from slurm_compat.controller.sluid import number
 from slurm_compat.controller.table import NO_TASK, job_of, step_of
 from slurm_compat.core import hostlist, jobid, privatedata, sizes, taskids
-from slurm_compat.core.calls import Accounting
-from slurm_compat.core.errors import BadValue, SlurmError
+from slurm_compat.core.errors import BAD_ARGUMENT, BadValue, SlurmError
+from slurm_compat.core.fields import ACCOUNTING_FIELDS, JOB_FIELDS
+from slurm_compat.core.jobargs import Accounting
 from slurm_compat.core.jobid import JobExpression
-from slurm_compat.core.model import ACCOUNTING_FIELDS, JOB_FIELDS
 from slurm_compat.core.states import CANCELLED, FINAL, PENDING, PREEMPTED, RUNNING, SUSPENDED, TIMEOUT
 from slurm_compat.store import history
 from slurm_compat.store.store import Connection
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from slurm_compat.controller.controller import Controller
 
 CHUNK = 500  # rows a frame
-BAD_FIELD = 3001
 
 
 def elapsed(job: Job, now: int) -> int:
@@ -240,14 +240,14 @@ def _expression(text: str) -> JobExpression:
     try:
         return jobid.parse(text)
     except BadValue:
-        raise SlurmError(BAD_FIELD, f"Invalid job id {text}") from None
+        raise SlurmError(BAD_ARGUMENT, f"Invalid job id {text}") from None
 
 
 def _expand(text: str) -> list[str]:
     try:
         return hostlist.expand(text)
     except BadValue:
-        raise SlurmError(BAD_FIELD, f"Invalid host list {text}") from None
+        raise SlurmError(BAD_ARGUMENT, f"Invalid host list {text}") from None
 
 
 def _among(wanted: frozenset[Any], read: Callable[[Job], Any]) -> Callable[[Job], bool]:
@@ -265,9 +265,7 @@ def step_order(step: Step) -> tuple[int, int]:
 
 async def accounting(controller: Controller, session: Session, args: Accounting) -> AsyncIterator[list[list[Any]]]:
     """Chunks of rows: each job's, followed by its steps'."""
-    for field in args.fields:
-        if field not in _KNOWN:
-            raise SlurmError(BAD_FIELD, f"unknown field {field}")
+    require_fields(args.fields, _KNOWN)
     now = controller.now()
     chosen = Filter(args, now)
     private = Privacy(controller, session.caller)

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from slurm_compat.controller import arrays, deadlines, het, launching, placing, stepkeeping
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.machine import Event
-from slurm_compat.core.calls import AgentHello
+from slurm_compat.controller.tokens import same
 from slurm_compat.core.errors import ACCESS_DENIED, INVALID_JOB_ID, SlurmError
 from slurm_compat.core.states import COMPLETING, PENDING
+from slurm_compat.core.stepargs import AgentHello
 from slurm_compat.store.changes import Change
 
 if TYPE_CHECKING:
@@ -30,12 +31,20 @@ log = logging.getLogger(__name__)
 
 
 class Link:
-    """One agent's connection. `send` takes a message; `close` ends the connection."""
+    """One agent's connection. `send` takes a message; `close` ends the connection. `trusted`: the kernel says that a
+    process of the controller's own user is at the other end."""
 
-    def __init__(self, hello: AgentHello, send: Callable[[dict[str, Any]], None], close: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        hello: AgentHello,
+        send: Callable[[dict[str, Any]], None],
+        close: Callable[[], None],
+        trusted: bool = True,
+    ) -> None:
         self.hello = hello
         self.send = send
         self.close = close
+        self.trusted = trusted
         self.node = hello.node
         self.run: Run | None = None
 
@@ -69,8 +78,10 @@ class Agents:
         if hello.restart != job.attempt:
             link.send({"msg": "bye"})  # a pod that was taken back, but came up all the same
             return
-        if not job.token or hello.token != job.token:
+        if not job.token or not same(job.token, hello.token):
             raise SlurmError(ACCESS_DENIED)
+        if not link.trusted and not self._controller.conf.tokens_travel:
+            raise SlurmError(ACCESS_DENIED)  # a token that somebody found: our own pods' agents are our user's
         over = job.is_final and COMPLETING not in job.flags
         if over or (job.state == PENDING and not job.staged and COMPLETING not in job.flags):
             link.send({"msg": "bye"})
@@ -225,6 +236,9 @@ class Agents:
             except (KeyError, TypeError, ValueError, IndexError) as problem:
                 log.warning("job %d: the agent's %s makes no sense: %r", link.hello.job_id, name, problem)
         seq = message.get("seq")
+        if run is None:  # of a pod whose time is over: nothing is kept
+            link.send({"msg": "ack", "seq": seq})
+            return
         if not change:
             if seq is not None:
                 # what is already so may still be on its way to the disk: an empty change waits for it

@@ -14,8 +14,8 @@ from slurm_compat.controller.server import Session
 from slurm_compat.controller.submitting import checked_key, submit_once
 from slurm_compat.controller.views import job_fields
 from slurm_compat.core import errors
-from slurm_compat.core.calls import Allocate, CompleteAllocation
 from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.jobargs import Allocate, CompleteAllocation
 from slurm_compat.core.states import PENDING
 from slurm_compat.store.changes import Change
 
@@ -43,7 +43,6 @@ async def _allocate(controller: Controller, session: Session, args: Allocate) ->
         session.send_error(SlurmError(errors.INVALID_JOB_ID))
         return
     job.detached = args.detached
-    job.allocating_connection = not args.detached
     Allocating(controller, session, job_id, args.request.immediate, args.detached).begin(answer)
 
 

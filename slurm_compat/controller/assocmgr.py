@@ -15,7 +15,7 @@ from slurm_compat.controller.consumption import WALL
 from slurm_compat.controller.limitrules import amounts, wall
 from slurm_compat.controller.privacy import Privacy
 from slurm_compat.controller.tally import Bucket
-from slurm_compat.core.calls import AssocMgr
+from slurm_compat.core.bookargs import AssocMgr
 from slurm_compat.core.cluster import QosConf
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from slurm_compat.controller.jobs import Job, Step
 from slurm_compat.controller.server import Session
 from slurm_compat.controller.views import shown_end
 from slurm_compat.core import errors
-from slurm_compat.core.calls import Broadcast, StepAttach
 from slurm_compat.core.errors import SlurmError
 from slurm_compat.core.hostlist import compress
 from slurm_compat.core.states import COMPLETING, PENDING
+from slurm_compat.core.stepargs import Broadcast, StepAttach
 
 if TYPE_CHECKING:
     from slurm_compat.controller.controller import Controller

@@ -17,7 +17,6 @@ from slurm_compat.controller.bookvalues import (
     whole,
 )
 from slurm_compat.controller.bookwork import (
-    BAD_ARGUMENT,
     NO_PRIVILEGE,
     Values,
     Where,
@@ -27,7 +26,7 @@ from slurm_compat.controller.bookwork import (
     names_of,
 )
 from slurm_compat.core.cluster import AccountConf, UserConf
-from slurm_compat.core.errors import INVALID_ACCOUNT, SlurmError
+from slurm_compat.core.errors import BAD_ARGUMENT, INVALID_ACCOUNT, SlurmError
 
 ADDERS = "Only admins/operators/coordinators can add accounts"
 LEVELS = ("None", "Operator", "Administrator")

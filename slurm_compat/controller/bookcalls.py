@@ -6,7 +6,7 @@ A change is tried on a copy; what the copy has become is in force at once and an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,11 +21,12 @@ from slurm_compat.controller import (
     bookusage,
     reprioritizing,
 )  # fmt: skip
+from slurm_compat.controller.answering import chunks, require_fields
 from slurm_compat.controller.associations import tree, tres_names
-from slurm_compat.controller.bookwork import BAD_ARGUMENT, LiveJob, Values, Where, Work, denied, need_admin
-from slurm_compat.core import calls
+from slurm_compat.controller.bookwork import LiveJob, Values, Where, Work, denied, need_admin
+from slurm_compat.core import bookargs, callargs
 from slurm_compat.core.cluster import ClusterConf
-from slurm_compat.core.errors import ACCESS_DENIED, SlurmError
+from slurm_compat.core.errors import ACCESS_DENIED, BAD_ARGUMENT, SlurmError
 from slurm_compat.store import bookrecords
 from slurm_compat.store.changes import Change
 from slurm_compat.translators.queues import priority_factors, queue_of_account
@@ -56,7 +57,6 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("delete", "qos"): bookqos.delete,
     ("delete", "resource"): bookresources.delete,
 }
-CHUNK = 500  # rows a frame
 MAX_STEPS = 200_000  # of a loaded file
 FIELDS = ("id", "at", "action", "actor", "name", "info")
 
@@ -107,7 +107,7 @@ def handler_of(verb: str, entity: str) -> Handler:
     return handler
 
 
-async def change(controller: Controller, session: Session, args: calls.ChangeBook) -> dict[str, Any]:
+async def change(controller: Controller, session: Session, args: bookargs.ChangeBook) -> dict[str, Any]:
     """The call `change_book`. Raises SlurmError, nothing changed, for what is refused."""
     handler = handler_of(args.verb, args.entity)
     while True:
@@ -185,7 +185,7 @@ def _queues(controller: Controller, before: ClusterConf, after: ClusterConf, cha
 # what there is to show beside the rows of associations, accounts, users and qos
 
 
-def records(controller: Controller, session: Session, args: calls.Nothing) -> dict[str, Any]:
+def records(controller: Controller, session: Session, args: callargs.Nothing) -> dict[str, Any]:
     """The call `book_records`. wckeys are an operator's to see: None for others."""
     caller = session.caller
     if caller is None:
@@ -212,21 +212,14 @@ def records(controller: Controller, session: Session, args: calls.Nothing) -> di
     }
 
 
-async def transaction_rows(controller: Controller, session: Session, args: calls.Events) -> Any:
+async def transaction_rows(controller: Controller, session: Session, args: bookargs.Events) -> Any:
     """The call `transactions`: what was changed of the book, the oldest first."""
-    unknown = [name for name in args.fields if name not in FIELDS]
-    if unknown:
-        raise SlurmError(BAD_ARGUMENT, f"unknown field {unknown[0]}")
+    require_fields(args.fields, FIELDS)
     rows = await controller.store.read(
         lambda connection: bookrecords.transactions_between(connection, args.start, args.end)
     )
     places = [FIELDS.index(name) for name in args.fields]
-    return _chunks([[row[place] for place in places] for row in rows])
-
-
-def _chunks(rows: list[list[Any]]) -> Iterator[list[list[Any]]]:
-    for start in range(0, len(rows), CHUNK):
-        yield rows[start : start + CHUNK]
+    return chunks([[row[place] for place in places] for row in rows])
 
 
 async def restore(controller: Controller, things: list[tuple[str, str, Any]]) -> None:

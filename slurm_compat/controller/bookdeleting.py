@@ -10,7 +10,6 @@ from typing import Any
 from slurm_compat.controller import book
 from slurm_compat.controller.associations import ROOT, Association, below
 from slurm_compat.controller.bookwork import (
-    BAD_ARGUMENT,
     LiveJob,
     Values,
     Where,
@@ -21,7 +20,7 @@ from slurm_compat.controller.bookwork import (
     names_of,
     removed_line,
 )
-from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.errors import BAD_ARGUMENT, SlurmError
 
 JOBS_RUNNING = 7001
 NO_REMOVE_DEFAULT = 7009

@@ -18,7 +18,6 @@ from slurm_compat.controller.bookvalues import (
     new_values,
 )
 from slurm_compat.controller.bookwork import (
-    BAD_ARGUMENT,
     Values,
     Where,
     Work,
@@ -32,7 +31,7 @@ from slurm_compat.controller.bookwork import (
 )
 from slurm_compat.core import treslimits
 from slurm_compat.core.cluster import AccountConf, AssociationLimits, UserConf
-from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.errors import BAD_ARGUMENT, SlurmError
 from slurm_compat.core.timefmt import minutes
 
 NOT_ABOVE_PARENT = 7012

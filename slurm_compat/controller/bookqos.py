@@ -10,7 +10,6 @@ from slurm_compat.controller import book
 from slurm_compat.controller.bookdeleting import JOBS_RUNNING
 from slurm_compat.controller.bookvalues import QOS_FLAGS, QOS_KEYS, checked, new_values, whole
 from slurm_compat.controller.bookwork import (
-    BAD_ARGUMENT,
     Values,
     Where,
     Work,
@@ -22,7 +21,7 @@ from slurm_compat.controller.bookwork import (
     user_line,
 )
 from slurm_compat.core.cluster import QosConf
-from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.errors import BAD_ARGUMENT, SlurmError
 
 PREEMPT_MODES = ("", "CANCEL", "REQUEUE", "SUSPEND", "WITHIN")
 LOOP = 7016

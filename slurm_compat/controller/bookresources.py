@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from slurm_compat.controller import book
-from slurm_compat.controller.bookwork import BAD_ARGUMENT, Values, Where, Work, info, matches, names_of, need_admin
-from slurm_compat.core.errors import SlurmError
+from slurm_compat.controller.bookwork import Values, Where, Work, info, matches, names_of, need_admin
+from slurm_compat.core.errors import BAD_ARGUMENT, SlurmError
 
 OVER_ALLOCATED = 7005
 MOST = 0xFFFFFFFE

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slurm_compat.controller.associations import below
-from slurm_compat.controller.bookwork import BAD_ARGUMENT, Values, Where, Work, need_operator
-from slurm_compat.core.errors import SlurmError
+from slurm_compat.controller.bookwork import Values, Where, Work, need_operator
+from slurm_compat.core.errors import BAD_ARGUMENT, SlurmError
 from slurm_compat.store.changes import Change
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from slurm_compat.controller.associations import Association, allowed_qos, default_qos
-from slurm_compat.controller.bookwork import BAD_ARGUMENT, Work, user_line
+from slurm_compat.controller.bookwork import Work, user_line
 from slurm_compat.core import preemption, qosflags, treslimits
 from slurm_compat.core.cluster import AccountConf, AssociationLimits, QosConf, UserConf
-from slurm_compat.core.errors import BadValue, SlurmError
+from slurm_compat.core.errors import BAD_ARGUMENT, BadValue, SlurmError
 from slurm_compat.core.timefmt import minutes
 
 NO_DEFAULT_ACCESS = 7011
@@ -28,7 +28,6 @@ LIMITS = frozenset(AssociationLimits.__struct_fields__) - IDENTITY
 ACCOUNT_KEYS = frozenset(AccountConf.__struct_fields__) - IDENTITY - {"coordinators"}
 QOS_KEYS = frozenset(QosConf.__struct_fields__) - IDENTITY
 LISTS = {"qos", "preempt", "flags"}  # set as {"op": "=", "+=" or "-=", "names": […]}
-UNSET: dict[str, Any] = {"fairshare": 1, "priority": None, "usage_factor": 1.0, "grace_time": 0}
 
 
 def checked(

@@ -13,10 +13,9 @@ from slurm_compat.controller.associations import ROOT, Association, accounts_by_
 from slurm_compat.controller.book import Book
 from slurm_compat.controller.caller import Caller
 from slurm_compat.core.cluster import AccountConf, ClusterConf, QosConf, UserConf
-from slurm_compat.core.errors import ACCESS_DENIED, SlurmError
+from slurm_compat.core.errors import ACCESS_DENIED, BAD_ARGUMENT, SlurmError
 
 NO_PRIVILEGE = "Your user doesn't have privilege to perform this action"
-BAD_ARGUMENT = 3001
 MAX_NAME = 128  # characters of a name
 MAX_NAMES = 10_000  # of one change
 Where = Mapping[str, list[str]]

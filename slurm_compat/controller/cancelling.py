@@ -13,8 +13,8 @@ from slurm_compat.controller.machine import Event
 from slurm_compat.controller.submission import Caller
 from slurm_compat.controller.targets import Found, find
 from slurm_compat.core import errors, taskids
-from slurm_compat.core.calls import Cancel
 from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.jobargs import Cancel
 from slurm_compat.core.states import COMPLETING, PENDING, shown_state
 from slurm_compat.store.changes import Change
 

@@ -227,7 +227,7 @@ def _suspension(refused: list[list[Any]]) -> list[list[Any]]:
     told: list[list[Any]] = []
     unknown = [errors.UNEXPECTED_MESSAGE, errors.TEXT[errors.UNEXPECTED_MESSAGE]]
     for target, number, text in refused:
-        if number == errors.INVALID_JOB_ID and not target.endswith("]"):
+        if number == errors.INVALID_JOB_ID and target[:1].isdigit() and not target.endswith("]"):
             told.append([target, *unknown])
         elif number == errors.ACCESS_DENIED:
             told.append([target.replace("[", "").replace("]", ""), number, text])

@@ -59,6 +59,7 @@ from slurm_compat.translators.queues import queue_name
 
 log = logging.getLogger(__name__)
 
+REDIALLED = 10  # seconds after a start within which agents come back
 LINGER = 10  # seconds past KillWait after which Armada is asked to remove what an agent did not end
 
 
@@ -209,8 +210,12 @@ class Controller:
     def _terminate(self, change: Change, job: Job, effect: machine.Terminate) -> None:
         job_id = job.job_id
         if not self.agents.terminate(change, job_id, effect.reason):
-            # no agent to tell: Armada takes the pods away
-            self._withdraw(change, job, machine.Withdraw(job.queue, job.job_set, tuple(job.placements), effect.reason))
+            if self.now() - self.started_at < REDIALLED:
+                # its agents still dial us anew, and then hear of it
+                self.due.at(self.started_at + REDIALLED, "absent", job_id)
+            else:
+                # no agent to tell: Armada takes the pods away
+                self.withdraw(job, change, effect.reason)
         self.linger(job)
 
     def linger(self, job: Job) -> None:

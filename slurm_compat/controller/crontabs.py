@@ -21,8 +21,8 @@ from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.machine import Event
 from slurm_compat.controller.table import job_row
 from slurm_compat.core import cron, errors
-from slurm_compat.core.calls import CronEntry, Crontab, UpdateCrontab
 from slurm_compat.core.errors import BadValue, SlurmError
+from slurm_compat.core.jobargs import CronEntry, Crontab, UpdateCrontab
 from slurm_compat.core.states import PENDING
 from slurm_compat.store.changes import Change
 from slurm_compat.store.store import StoreFull

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.core import calls, errors
+from slurm_compat.core import callargs, clusterargs, errors
 from slurm_compat.core.debugflags import FLAGS, LEVELS
 from slurm_compat.core.errors import SlurmError
 
@@ -65,7 +65,7 @@ class Debugging:
                     logging.getLogger(f"slurm_compat.controller.{module}").setLevel(level)
 
 
-def change(controller: Controller, session: Session, args: calls.SetDebug) -> dict[str, Any]:
+def change(controller: Controller, session: Session, args: clusterargs.SetDebug) -> dict[str, Any]:
     """Administrators alone; a scheduler's log of its own there is not, which is told as Slurm tells it."""
     if session.caller is None or not session.caller.admin:
         raise SlurmError(errors.PERMISSION_DENIED, "Permission denied")
@@ -82,6 +82,6 @@ def change(controller: Controller, session: Session, args: calls.SetDebug) -> di
     return {}
 
 
-def power(controller: Controller, session: Session, args: calls.Nothing) -> dict[str, Any]:
+def power(controller: Controller, session: Session, args: callargs.Nothing) -> dict[str, Any]:
     """Nodes' power is not managed: what Slurm says where no programs for it are set."""
     raise SlurmError(errors.INVALID_POWER_ACTION)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.core import calls, errors, taskids
+from slurm_compat.core import clusterargs, errors, taskids
 from slurm_compat.core.errors import SlurmError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from slurm_compat.controller.server import Session
 
 
-def statistics(controller: Controller, session: Session, args: calls.Statistics) -> dict[str, Any]:
+def statistics(controller: Controller, session: Session, args: clusterargs.Statistics) -> dict[str, Any]:
     if not args.reset:
         return figures(controller)
     if session.caller is None or not session.caller.operator:

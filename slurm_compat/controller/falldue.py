@@ -43,6 +43,15 @@ def _linger(controller: Controller, job: Job) -> None:
     controller.apply(job, Event("all gone", controller.now()))
 
 
+def _absent(controller: Controller, job: Job) -> None:
+    """A job to end whose agents did not come back: Armada takes its pods away."""
+    run = controller.agents.runs.get(job.job_id)
+    if COMPLETING in job.flags and (run is None or not run.links):
+        change = Change()
+        controller.withdraw(job, change, "no agent came back")
+        controller.commit(change)
+
+
 def _purge(controller: Controller, job: Job) -> None:
     if not job.is_final or COMPLETING in job.flags:
         return
@@ -76,6 +85,7 @@ DUE: dict[str, Callable[[Controller, Job], None]] = {
     "begin": _begin,
     "dependency": _judge_again,
     "deadline": _deadline,
+    "absent": _absent,
     "linger": _linger,
     "purge": _purge,
     "preempt": _preempt,

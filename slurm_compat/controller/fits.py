@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from slurm_compat.controller import openlimits
 from slurm_compat.controller.nodes import Cluster
 from slurm_compat.controller.partitions import Partition
 from slurm_compat.core import errors, reasons
@@ -31,13 +32,18 @@ def check(
     parts = [cluster.partitions[name] for name in partition.split(",")]
     too_big = (reasons.PARTITION_NODES, reasons.PARTITION_CONFIG)
     reasons_of = [
-        limit_reason(time_limit, shape, part, cluster, cluster.limiter.flags(qos, part.name)) for part in parts
-    ]
+        limit_reason(
+            openlimits.within(time_limit, request, partition, part, cluster),
+            shape, part, cluster, cluster.limiter.flags(qos, part.name),
+        )
+        for part in parts
+    ]  # fmt: skip
     if will_run and all(reason in too_big for reason in reasons_of):
         raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE)
     if will_run and shape.members and not cluster.lay_out(request, partition, open_only=True).members:
         raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE)  # nobody knows when its nodes will be back
-    if not shape.members and not any(reasons_of):
+    # too long for a partition says nothing of its nodes, and one partition that could have been asked is enough
+    if not shape.members and not all(reason and reason != reasons.PARTITION_TIME for reason in reasons_of):
         names = dict.fromkeys(name for part in parts for name in part.node_names)
         notes = [] if will_run else _notes(request, shape, cluster.rooms(names))
         raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE, notes=notes)
@@ -52,8 +58,6 @@ def limit_reason(
 
     `flags`: of its QOS, in small letters; they let it beyond what the partition allows.
     """
-    if time_limit > part.max_time and "partitiontimelimit" not in flags:
-        return reasons.PARTITION_TIME
     nodes = len(part.node_names)
     most_nodes = nodes if part.max_nodes == UNLIMITED or "partitionmaxnodes" in flags else min(nodes, part.max_nodes)
     if shape.minimum_nodes > most_nodes:
@@ -65,6 +69,8 @@ def limit_reason(
         return reasons.MAX_MEMORY
     if shape.cpus > cluster.defaults(part.name).total_cpus:
         return reasons.PARTITION_CONFIG
+    if time_limit > part.max_time and "partitiontimelimit" not in flags:
+        return reasons.PARTITION_TIME
     return ""
 
 

@@ -140,7 +140,6 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     resources: list[tuple[str, int, str, int, str]] = []  # node, cpus, cpu ids, MiB, gres
     addresses: list[str] = []  # of the nodes, in the same order
     next_step: int = 0
-    allocating_connection: bool = False  # salloc or srun holds it open
     detached: bool = False
 
     @property

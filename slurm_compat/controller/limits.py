@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from slurm_compat.controller import associations
-from slurm_compat.core.cluster import ClusterConf, QosConf, UserConf
+from slurm_compat.core.cluster import ClusterConf, UserConf
 from slurm_compat.core.errors import INVALID_ACCOUNT, INVALID_QOS, SlurmError
 
 
@@ -82,7 +82,3 @@ def qos_of(conf: ClusterConf, link: Association, asked: str) -> str:
             raise SlurmError(INVALID_QOS)
         chosen.append(found)
     return chosen[0]
-
-
-def qos_named(conf: ClusterConf, name: str) -> QosConf | None:
-    return next((qos for qos in conf.qos if qos.name == name), None)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +23,9 @@ from slurm_compat.core import states
 from slurm_compat.core.cluster import ClusterConf
 from slurm_compat.core.timefmt import duration
 
+log = logging.getLogger(__name__)
+
+_ADDRESS = re.compile(r"[\w#=][^|<>`\"\\/;()\x00-\x1f\x7f]*")
 TIMEOUT = 30.0  # seconds that a MailProg may take
 
 WORDS = {
@@ -92,7 +97,9 @@ def _last(job: Job, table: Table) -> bool:
 
 def subject(job: Job, kind: str, now: int, tasks: Sequence[Job] = ()) -> str:
     """`tasks`: of an array that is told of as one."""
-    words = f"Name={job.name} {WORDS[kind]}"
+    # a line break in a name must not begin a header of the mail
+    name = "".join(letter if letter.isprintable() else " " for letter in job.name)
+    words = f"Name={name} {WORDS[kind]}"
     if tasks:
         head = f"Slurm Array Summary Job_id={job.array_job_id}_* ({job.array_job_id}) {words}"
         return head + _summary(tasks) if kind in OVER else head
@@ -209,11 +216,21 @@ def sendable(prog: str) -> bool:
     return bool(prog) and os.access(prog, os.X_OK)
 
 
+def is_address(to: str) -> bool:
+    """Whether all of it is people. What mail programs take for a command (`|…`), a file (`/…`, `+…`) or an option gets
+    no mail: MailProg runs as our own user."""
+    people = [word for word in re.split(r"[,\s]+", to) if word]
+    return bool(people) and all(_ADDRESS.fullmatch(word) for word in people)
+
+
 async def send(prog: str, data: dict[str, Any]) -> None:
     """A mail that can't be sent is not worth holding anything up for."""
+    if not is_address(data["to"]):
+        log.info("no mail to %.200r: that is no address", data["to"])
+        return
     with contextlib.suppress(OSError, ValueError, asyncio.TimeoutError):
         process = await asyncio.create_subprocess_exec(
-            prog, "-s", data["subject"], *(["--"] if data["to"].startswith("-") else []), data["to"],
+            prog, "-s", data["subject"], data["to"], umask=0o022,
             env=data["environment"] | {"PATH": "/usr/bin:/bin"},
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import NoReturn
 
 import msgspec
@@ -24,6 +25,7 @@ from slurm_compat.controller import reprioritizing, restoring, rolling
 from slurm_compat.controller.authorization import Roles
 from slurm_compat.controller.calls import Calls
 from slurm_compat.controller.controller import Controller
+from slurm_compat.controller.crowd import connections_each, raise_file_limit
 from slurm_compat.controller.host import this_machine
 from slurm_compat.controller.nodes import Cluster
 from slurm_compat.controller.outward import Outward, prepare
@@ -70,17 +72,30 @@ def make_folders(state: str) -> None:
             os.chmod(path, mode)
 
 
+def keep_to_ourselves(path: str) -> None:
+    """A store that an earlier version left readable: scripts, environments and jobs' tokens are in it."""
+    for part in ("", "-wal", "-shm"):
+        with contextlib.suppress(OSError):  # none yet, or a database elsewhere
+            os.chmod(path + part, 0o600)
+
+
 def write_pid(state: str, name: str) -> str:
     path = os.path.join(state, "run", f"{name}.pid")
     temporary = f"{path}.{os.getpid()}"
     with open(temporary, "w", encoding="ascii") as file:
+        os.fchmod(file.fileno(), 0o644)
         file.write(f"{os.getpid()} {start_time_of(os.getpid())}\n")
     os.replace(temporary, path)
     return path
 
 
-async def ensure_engine(armada: Armada, state: str, cluster_file: str) -> None:
-    """The embedded engine answers on its socket; start it, in a session of its own, if it doesn't."""
+async def ensure_engine(
+    armada: Armada, state: str, cluster_file: str, as_before: Callable[[], None] = lambda: None
+) -> None:
+    """The embedded engine answers on its socket; start it, in a session of its own, if it doesn't.
+
+    `as_before` gives it the limits that we were started with.
+    """
     if await armada.health():
         return
     log.info("starting the engine")
@@ -91,8 +106,9 @@ async def ensure_engine(armada: Armada, state: str, cluster_file: str) -> None:
     path = os.path.join(state, "log", "engine.log")
     with open(path, "ab") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
-        )
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/",
+            preexec_fn=as_before,
+        )  # fmt: skip
     deadline = time.monotonic() + ENGINE_WAIT
     try:
         while time.monotonic() < deadline:
@@ -107,14 +123,14 @@ async def ensure_engine(armada: Armada, state: str, cluster_file: str) -> None:
     log.warning("the engine does not answer yet; jobs wait for it")
 
 
-async def keep_engine(armada: Armada, state: str, cluster_file: str) -> None:
+async def keep_engine(armada: Armada, state: str, cluster_file: str, as_before: Callable[[], None]) -> None:
     """Have the embedded engine running: now, and again whenever it is found dead. Its jobs go on meanwhile."""
     pid_file = os.path.join(state, "run", "engine.pid")
     pause = ENGINE_LOOK
     while True:
         if not running_pid(pid_file):
             try:
-                await ensure_engine(armada, state, cluster_file)
+                await ensure_engine(armada, state, cluster_file, as_before)
                 pause = ENGINE_LOOK
             except (BadValue, OSError) as problem:
                 # soon again at first: one that was killed may hold its lock a moment longer
@@ -146,6 +162,7 @@ class Process:
         if other := running_pid(os.path.join(self.state, "run", "controller.pid")):
             raise BadValue(f"a controller with this state is running already, pid {other}")
         pid_file = write_pid(self.state, "controller")
+        keep_to_ourselves(conf.store or os.path.join(self.state, "store.sqlite"))
         store = Store(conf.store or os.path.join(self.state, "store.sqlite"))
         store.start()
         file_conf, sources = conf, Sources(conf.armada, self.state)
@@ -167,6 +184,8 @@ class Process:
         calls = Calls(controller, self._stop.set, lambda: self._reconfigure(controller))
         server = Server(calls.answer, lambda uid, gid: controller.caller(uid, gid), controller.count)
         server.answered = calls.answered
+        files, as_before = raise_file_limit()
+        server.crowd.most = connections_each(files)
         await server.listen_unix(os.path.join(self.state, "run", "controller.sock"))
         outward = Outward(controller, sources, file_conf)
         await outward.start(server)
@@ -182,10 +201,10 @@ class Process:
         engine_kept = None
         if not conf.armada.address:
             try:
-                await ensure_engine(armada, self.state, self.cluster_file)
+                await ensure_engine(armada, self.state, self.cluster_file, as_before)
             except BadValue as problem:
                 log.error("%s", problem)
-            engine_kept = asyncio.ensure_future(keep_engine(armada, self.state, self.cluster_file))
+            engine_kept = asyncio.ensure_future(keep_engine(armada, self.state, self.cluster_file, as_before))
         log.info("ready: %s, %d jobs", self.state, len(controller.table.jobs))
         controller.handover.pump_soon()
         await self._stop.wait()
@@ -216,6 +235,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    os.umask(0o077)  # what we keep is ours to read: scripts, environments, tokens
     for name in ("asyncio", "grpc", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:

@@ -6,12 +6,11 @@ going back to service closes it. Source: observed on 26.05.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slurm_compat.controller.answering import chunks, require_fields
 from slurm_compat.controller.privacy import Privacy
 from slurm_compat.core import privatedata, tres
-from slurm_compat.core.errors import SlurmError
 from slurm_compat.store import bookrecords
 from slurm_compat.store.changes import Change
 from slurm_compat.store.store import Connection
@@ -19,10 +18,8 @@ from slurm_compat.store.store import Connection
 if TYPE_CHECKING:
     from slurm_compat.controller.controller import Controller
     from slurm_compat.controller.server import Session
-    from slurm_compat.core import calls
+    from slurm_compat.core import bookargs
 
-CHUNK = 1000  # rows a frame
-BAD_FIELD = 3001
 
 
 class NodeEvent(NamedTuple):
@@ -91,17 +88,10 @@ def between(connection: Connection, start: int, end: int) -> list[NodeEvent]:
     return [NodeEvent(*row) for row in bookrecords.events_between(connection, start, end)]
 
 
-async def events(controller: Controller, session: Session, args: calls.Events) -> Any:
+async def events(controller: Controller, session: Session, args: bookargs.Events) -> Any:
     """The call `events`: fields of NodeEvents."""
     Privacy(controller, session.caller).refuse(privatedata.EVENTS)
-    unknown = [name for name in args.fields if name not in NodeEvent._fields]
-    if unknown:
-        raise SlurmError(BAD_FIELD, f"unknown field {unknown[0]}")
+    require_fields(args.fields, NodeEvent._fields)
     found = await controller.store.read(lambda connection: between(connection, args.start, args.end))
     places = [NodeEvent._fields.index(name) for name in args.fields]
-    return _chunks([[event[place] for place in places] for event in found])
-
-
-def _chunks(rows: list[list[Any]]) -> Iterator[list[list[Any]]]:
-    for start in range(0, len(rows), CHUNK):
-        yield rows[start : start + CHUNK]
+    return chunks([[event[place] for place in places] for event in found])

@@ -46,7 +46,6 @@ class NodeKeeping:
         self._due = Due(lambda kind, key: DUE[kind](self))
         self._serial = time.time_ns()
         self._told: dict[str, dict[str, Any]] = {}  # what the engine was told last
-        self._cordoned: dict[str, bool] = {}
 
     def stop(self) -> None:
         self._due.stop()

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slurm_compat.controller.authorization import require_owner
-from slurm_compat.core import calls, errors
+from slurm_compat.core import errors, jobargs
 from slurm_compat.core.errors import SlurmError
 from slurm_compat.core.states import FINAL, RUNNING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from slurm_compat.controller.server import Session
 
 
-def notify(controller: Controller, session: Session, args: calls.Notify) -> dict[str, Any]:
+def notify(controller: Controller, session: Session, args: jobargs.Notify) -> dict[str, Any]:
     """Of a job that waits nobody listens unless salloc or srun do: DISABLED. Of a finished one: ALREADY_DONE."""
     job = controller.table.jobs.get(args.job_id)
     if job is None or session.caller is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from slurm_compat.controller import licenses, reserved
+from slurm_compat.controller import licenses, openlimits, reserved
 from slurm_compat.controller.fits import limit_reason
 from slurm_compat.controller.jobs import ADMIN_HOLD, Job
 from slurm_compat.controller.nodes import Cluster
@@ -119,7 +119,8 @@ def _partition_reason(job: Job, part: Partition, cluster: Cluster) -> Reason | N
         return (words.PARTITION_DOWN, "")
     if part.state == "INACTIVE":
         return (words.PARTITION_INACTIVE, "")
-    limit = limit_reason(job.time_limit, job.shape, part, cluster, cluster.limiter.flags(job.qos, part.name))
+    minutes = openlimits.within(job.time_limit, job.request, job.partition, part, cluster)
+    limit = limit_reason(minutes, job.shape, part, cluster, cluster.limiter.flags(job.qos, part.name))
     if limit:
         return (limit, "")
     if part.allow_groups != "ALL" and job.user_id != 0:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.controller import reserved
+import msgspec
+
+from slurm_compat.controller import openlimits, reserved
 from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.views import shown_end
 from slurm_compat.core.hostlist import compress, expand
 from slurm_compat.core.model import JobRequest
-from slurm_compat.translators.shapes import Member
+from slurm_compat.translators.shapes import Member, Shape
 
 if TYPE_CHECKING:
     from slurm_compat.controller.agents import Link
@@ -61,7 +63,9 @@ def book(controller: Controller, job: Job, links: Iterable[Link]) -> None:
     job.resources = cluster.allocate(job.job_id, grants, job.request.licenses)
     names = [entry[0] for entry in job.resources]
     job.addresses = [addresses[name] for name in names]
+    named = job.partition
     job.partition = cluster.partition_of_nodes(job.partition, [name for name in names if name in cluster.nodes])
+    job.time_limit = openlimits.at_start(job, named, cluster)
     job.nodes = compress(names)
     job.node_count = len(names)
     job.cpus = sum(entry[1] for entry in job.resources)
@@ -78,7 +82,7 @@ def estimate(controller: Controller, job: Job) -> dict[str, Any]:
     partition = job.partition.split(",")[0]
     kept = reserved.barred(cluster, job, start)
     request = reserved.without(job.request, kept) if kept else job.request
-    shape = cluster.shape_now(job, request)
+    shape = _widest(controller, job, request) or cluster.shape_now(job, request)
     if shape is None:
         shape = cluster.lay_out(request, job.partition, open_only=True)
         ends = sorted(shown_end(other) for other in running(controller) if other.partition == partition)
@@ -93,6 +97,17 @@ def estimate(controller: Controller, job: Job) -> dict[str, Any]:
         "partition": partition,
         "node_count": len(members) or job.shape.node_count,
     }
+
+
+def _widest(controller: Controller, job: Job, request: JobRequest) -> Shape | None:
+    """Over as many nodes as the job may have, for so the real one answers, though a job gets the fewest that do."""
+    cluster = controller.cluster
+    there = len(cluster.partitions[job.partition.split(",")[0]].node_names)
+    for count in range(min(job.shape.max_nodes, there), job.shape.node_count, -1):
+        wider = msgspec.structs.replace(request, minimum_nodes=count, maximum_nodes=count)
+        if shape := cluster.shape_now(job, wider):
+            return shape
+    return None
 
 
 def _names(controller: Controller, members: list[Member], partition: str, request: JobRequest) -> list[str]:

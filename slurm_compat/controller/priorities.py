@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from slurm_compat.controller.nodes import Cluster
 
 LARGEST = 0xFFFFFFFF - 2
-NICE_OFFSET = 0  # JobRequest.nice is already relative
 
 
 def priority(job: Job, cluster: Cluster, now: int) -> int:
@@ -74,7 +73,7 @@ def _share(value: int, largest: int) -> float:
 
 
 def rows(job: Job, cluster: Cluster, now: int) -> Iterator[dict[str, Any]]:
-    """What sprio shows of a job (core/model.py's PRIORITY_FIELDS): a row for each of its partitions."""
+    """What sprio shows of a job (core/fields.py's PRIORITY_FIELDS): a row for each of its partitions."""
     age_, fairshare, size_, _, qos = terms(job, cluster, now)
     for name in job.partition.split(","):
         place = (cluster.conf.priority_weight_partition, partition([name], cluster))

@@ -25,7 +25,7 @@ async def run_as(uid: int, argv: list[str], folder: str, patience: float) -> Non
         if os.getuid() == 0:
             other = {"user": person.pw_uid, "group": person.pw_gid, "extra_groups": groups}
         process = await asyncio.create_subprocess_exec(
-            *argv, cwd=folder, start_new_session=True, **other,
+            *argv, cwd=folder, start_new_session=True, umask=0o022, **other,
             env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": person.pw_dir, "USER": person.pw_name,
                  "LOGNAME": person.pw_name, "SHELL": person.pw_shell or "/bin/sh"},
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,

@@ -14,15 +14,16 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from slurm_compat.controller.server import Session
 from slurm_compat.core import errors
-from slurm_compat.core.calls import RelayDial, RelayListen, RelayTake
 from slurm_compat.core.errors import SlurmError
 from slurm_compat.core.relayline import PREFIX, WINDOW
+from slurm_compat.core.stepargs import RelayDial, RelayListen, RelayTake
 
 if TYPE_CHECKING:
     from slurm_compat.controller.controller import Controller
 
 _TICKET = re.compile(r"[0-9a-f]{32}")
 MOST_WAITING = 4096  # agents that one srun has yet to take
+MOST_EARLY = 2048  # frames of an agent that its srun has yet to take
 SLACK = 1 << 16  # bytes by which a side may be wrong about its window
 
 
@@ -81,11 +82,12 @@ class Side:
 
     def _pass(self, message: dict[str, Any]) -> None:
         data, took = message.get("data"), message.get("took")
-        if isinstance(data, str) and len(data) <= 2 * WINDOW:
+        if isinstance(data, str) and 0 < len(data) <= 2 * WINDOW and len(self._early) < MOST_EARLY:
             self._on_way += len(data) * 3 // 4
             passed: dict[str, Any] = {"data": data}
-        elif isinstance(took, int) and 0 < took <= WINDOW and self._other is not None:
-            self._other._on_way = max(0, self._other._on_way - took)
+        elif isinstance(took, int) and self._other is not None and 0 < took <= self._other._on_way:
+            # of what was not sent nothing can be taken: else one could be told of it without end
+            self._other._on_way -= took
             passed = {"took": took}
         else:
             self._session.close()

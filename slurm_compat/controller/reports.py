@@ -12,16 +12,15 @@ from slurm_compat.controller import rolling
 from slurm_compat.controller.privacy import Privacy
 from slurm_compat.controller.rollup import ASSOCIATION, QOS, WCKEY, Run, amounts_of, at_work
 from slurm_compat.core import hostlist, privatedata, tres
-from slurm_compat.core.errors import BadValue, SlurmError
+from slurm_compat.core.errors import BAD_ARGUMENT, BadValue, SlurmError
 from slurm_compat.store import history, rollups
 
 if TYPE_CHECKING:
     from slurm_compat.controller.controller import Controller
     from slurm_compat.controller.server import Session
-    from slurm_compat.core import calls
+    from slurm_compat.core import bookargs
     from slurm_compat.store.store import Connection
 
-BAD_ARGUMENT = 3001
 KINDS = (ASSOCIATION, QOS, WCKEY)
 LONGEST = 100 * 366 * 86400  # seconds a question may span
 
@@ -32,7 +31,7 @@ def checked(start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-async def usage(controller: Controller, session: Session, args: calls.Usage) -> dict[str, Any]:
+async def usage(controller: Controller, session: Session, args: bookargs.Usage) -> dict[str, Any]:
     if args.kind not in KINDS:
         raise SlurmError(BAD_ARGUMENT, f"there is no use by {args.kind[:40]}")
     start, end = checked(args.start, args.end)
@@ -54,13 +53,13 @@ async def usage(controller: Controller, session: Session, args: calls.Usage) -> 
     return answer
 
 
-async def cluster_usage(controller: Controller, session: Session, args: calls.Span) -> dict[str, Any]:
+async def cluster_usage(controller: Controller, session: Session, args: bookargs.Span) -> dict[str, Any]:
     start, end = checked(args.start, args.end)
     found = await controller.store.read(partial(rollups.cluster, start=start, end=end))
     return {"cluster": controller.conf.cluster_name, "tres": found}
 
 
-async def reservation_usage(controller: Controller, session: Session, args: calls.Span) -> dict[str, Any]:
+async def reservation_usage(controller: Controller, session: Session, args: bookargs.Span) -> dict[str, Any]:
     start, end = checked(args.start, args.end)
     known = rolling.owners_of(controller.cluster)
 
@@ -109,7 +108,7 @@ class SizedRun(Run):
 _sized = msgspec.msgpack.Decoder(SizedRun).decode
 
 
-async def job_sizes(controller: Controller, session: Session, args: calls.JobSizes) -> dict[str, Any]:
+async def job_sizes(controller: Controller, session: Session, args: bookargs.JobSizes) -> dict[str, Any]:
     start, end = checked(args.start, args.end)
     args = msgspec.structs.replace(args, end=min(end, controller.now()))
     if session.caller is not None and Privacy(controller, session.caller).hides(privatedata.JOBS):
@@ -143,7 +142,7 @@ def _together(
     return [[*key, *sums] for key, sums in sorted(found.items())]
 
 
-def sizes_of(args: calls.JobSizes, runs: Iterable[SizedRun]) -> list[list[Any]]:
+def sizes_of(args: bookargs.JobSizes, runs: Iterable[SizedRun]) -> list[list[Any]]:
     """By account, workload key and CPUs: resource-seconds and number of the jobs that ran in that time."""
     takes = _taker(args)
     found: dict[tuple[str, str, int], list[int]] = {}
@@ -167,7 +166,7 @@ def _seconds(run: Run, start: int, end: int) -> float:
     return inside * at_work(run, until) if inside > 0 else 0
 
 
-def _taker(args: calls.JobSizes) -> Callable[[SizedRun], bool]:
+def _taker(args: bookargs.JobSizes) -> Callable[[SizedRun], bool]:
     tests: list[Callable[[SizedRun], bool]] = []
     jobs = frozenset(args.job_ids)
     nodes = frozenset(args.nodes)

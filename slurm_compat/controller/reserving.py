@@ -15,7 +15,7 @@ from slurm_compat.controller.partitions import Partition
 from slurm_compat.controller.reservation import Reservation, skipped
 from slurm_compat.controller.resvnodes import Place, Wanted, node_names, wanted_tres
 from slurm_compat.core import errors, resvflags
-from slurm_compat.core.calls import ReservationChanges
+from slurm_compat.core.clusterargs import ReservationChanges
 from slurm_compat.core.errors import BadValue, SlurmError
 from slurm_compat.core.model import UNLIMITED
 

@@ -6,24 +6,21 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from slurm_compat.controller import reservation, reserved, reserving
+from slurm_compat.controller.answering import chosen, require_fields
 from slurm_compat.controller.caller import Caller
 from slurm_compat.controller.privacy import Privacy
-from slurm_compat.core import calls, errors, privatedata
+from slurm_compat.core import callargs, clusterargs, errors, privatedata
 from slurm_compat.core.errors import SlurmError
-from slurm_compat.core.model import RESERVATION_FIELDS
+from slurm_compat.core.fields import RESERVATION_FIELDS
 from slurm_compat.store.changes import Change
 
 if TYPE_CHECKING:
     from slurm_compat.controller.controller import Controller
     from slurm_compat.controller.server import Session
 
-BAD_FIELD = 3001
 
-
-def rows(controller: Controller, session: Session, args: calls.Fields) -> Iterator[list[list[Any]]]:
-    unknown = [field for field in args.fields if field not in RESERVATION_FIELDS]
-    if unknown:
-        raise SlurmError(BAD_FIELD, f"unknown field {unknown[0]}")
+def rows(controller: Controller, session: Session, args: callargs.Fields) -> Iterator[list[list[Any]]]:
+    require_fields(args.fields, RESERVATION_FIELDS)
     now = controller.now()
     private = Privacy(controller, session.caller).hides(privatedata.RESERVATIONS)
     shown = [
@@ -31,12 +28,10 @@ def rows(controller: Controller, session: Session, args: calls.Fields) -> Iterat
         for one in controller.calendar.all.values()
         if not private or (session.caller is not None and _is_for(controller, one, session.caller))
     ]
-    return iter(
-        [[[row[field] for field in args.fields] for row in shown if not args.names or row["name"] in args.names]]
-    )
+    return chosen([row for row in shown if not args.names or row["name"] in args.names], args.fields)
 
 
-async def update(controller: Controller, session: Session, args: calls.UpdateReservation) -> dict[str, Any]:
+async def update(controller: Controller, session: Session, args: clusterargs.UpdateReservation) -> dict[str, Any]:
     if session.caller is None:
         raise SlurmError(errors.ACCESS_DENIED)
     change = Change()
@@ -53,7 +48,7 @@ def _view(controller: Controller) -> reserving.View:
     return reserving.View(controller.cluster, controller.now(), calendar.last_end, calendar.next_id)
 
 
-def _create(controller: Controller, caller: Caller, args: calls.UpdateReservation, change: Change) -> str:
+def _create(controller: Controller, caller: Caller, args: clusterargs.UpdateReservation, change: Change) -> str:
     _operators(caller)
     if controller.conf.armada.address and not controller.cluster.labelled and controller.inventory is None:
         raise SlurmError(errors.NOT_SUPPORTED, "Reservations need the nodes by name: declare them in the cluster file")
@@ -62,7 +57,7 @@ def _create(controller: Controller, caller: Caller, args: calls.UpdateReservatio
     return made.name
 
 
-def _update(controller: Controller, caller: Caller, args: calls.UpdateReservation, change: Change) -> str:
+def _update(controller: Controller, caller: Caller, args: clusterargs.UpdateReservation, change: Change) -> str:
     _operators(caller)
     old = _named(controller, args.name)
     new = reserving.update(_view(controller), old, args.changes)
@@ -71,7 +66,7 @@ def _update(controller: Controller, caller: Caller, args: calls.UpdateReservatio
     return new.name
 
 
-def _delete(controller: Controller, caller: Caller, args: calls.UpdateReservation, change: Change) -> str:
+def _delete(controller: Controller, caller: Caller, args: clusterargs.UpdateReservation, change: Change) -> str:
     there = controller.calendar.all.get(args.name)
     if not (there is not None and "USER_DELETE" in there.flags and _is_for(controller, there, caller)):
         _operators(caller)

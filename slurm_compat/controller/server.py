@@ -2,7 +2,7 @@
 
 A connection makes its calls one after another. Input is bounded: a frame beyond the wire's limit, or one that is not a
 call, closes the connection; arguments that don't check are an error answer. A reader who doesn't read is waited for
-between chunks of rows, never buffered without end.
+between chunks of rows and between calls, never buffered without end. What one user has open is bounded (crowd.py).
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from slurm_compat.controller.crowd import Crowd
 from slurm_compat.controller.submission import Caller
-from slurm_compat.core.calls import CALLS, Args, Call, Nothing
-from slurm_compat.core.errors import INTERNAL, SlurmError
+from slurm_compat.core.callargs import Args, Nothing
+from slurm_compat.core.calls import CALLS, EVENTS, Call
+from slurm_compat.core.errors import BAD_ARGUMENT, INTERNAL, SlurmError
 from slurm_compat.core.wire import LENGTH, MAX_FRAME
 
 if TYPE_CHECKING:
@@ -30,10 +32,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SMALL_FRAME = 1 << 20  # bytes a peer that has not said its first call yet may send at most; then MAX_FRAME
-FIRST_WORD = 30.0  # seconds in which a peer over TCP is to make its first call
+LARGE = frozenset({"submit", "will_run", "allocate", "step_create", "update_crontab"})  # calls of more than that
+MOST_FIELDS = 1000  # columns that may be asked for
+MOST_UNREAD = 32 << 20  # bytes of answers that somebody may leave lying before he is dropped
+FIRST_WORD = 30.0  # seconds in which a peer over TCP is to say who it is
 HANDSHAKE = 10.0  # seconds a peer has for TLS's
 HIGH_WATER = 1 << 20  # bytes of answers that wait for a reader before we wait
-BAD_CALL = 3001  # Slurm's "Bad argument"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -48,10 +52,6 @@ _decode_any = msgspec.json.Decoder().decode
 _DECODERS: dict[str, Callable[[bytes], Args]] = {
     name: msgspec.json.Decoder(call.args).decode for name, call in CALLS.items()
 }
-
-
-class Refusal(Exception):
-    """The connection is to be closed."""
 
 
 class Session:
@@ -95,7 +95,9 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._local = local
         self.trusted = local  # may send large frames
-        self._spoke = local  # a stranger who never says a call is sent away
+        self._whose = -1  # uid that this connection counts for
+        self._held = 0  # bytes of it that are counted
+        self._free = False  # of the controller's own user: nothing is counted
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
@@ -115,12 +117,27 @@ class Connection(asyncio.Protocol):
             caller = self._server.caller(transport.get_extra_info("socket"))
         self._session = Session(self, caller)
         self._server.connections.add(self)
+        if caller is not None:
+            self._whose, self._free = caller.uid, caller.slurm_user
         if not self._local:
             asyncio.get_running_loop().call_later(FIRST_WORD, self._must_have_spoken)
+        elif not self._free and not self._server.crowd.enter(self._whose):
+            self._drop(f"uid {self._whose} has too many connections")
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        while len(self._buffer) >= LENGTH.size and not self.closed:
+        self._read_frames()
+        self._hold(len(self._buffer) + sum(map(len, self._frames)))
+
+    def _hold(self, size: int) -> None:
+        """Count what is kept of half frames and of calls that wait."""
+        if self._local and not self._free and not self.closed:
+            more, self._held = size - self._held, size
+            if not self._server.crowd.hold(self._whose, more):
+                self._drop(f"uid {self._whose} sends too much at once")
+
+    def _read_frames(self) -> None:
+        while len(self._buffer) >= LENGTH.size and not self.closed and not self._reader_is_behind():
             (length,) = LENGTH.unpack_from(self._buffer)
             if length > (MAX_FRAME if self.trusted else SMALL_FRAME):
                 self._drop(f"a frame of {length} bytes")
@@ -132,12 +149,19 @@ class Connection(asyncio.Protocol):
             del self._buffer[:end]
             self._frame(body)
 
+    def _reader_is_behind(self) -> bool:
+        """Who doesn't read our answers is not answered any further; the two ends of a stream see to that themselves."""
+        return self._can_write is not None and self._session is not None and self._session.on_message is None
+
     def eof_received(self) -> bool:
         return False  # closes the connection
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self._server.connections.discard(self)
+        if self._local and not self._free:
+            self._server.crowd.leave(self._whose, self._held)
+            self._held = 0
         if self._can_write is not None and not self._can_write.done():
             self._can_write.set_result(None)
         if self._session is not None and self._session.on_close is not None:
@@ -146,20 +170,29 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._can_write = asyncio.get_running_loop().create_future()
+        if self._reader_is_behind() and self._transport is not None:
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         if self._can_write is not None and not self._can_write.done():
             self._can_write.set_result(None)
         self._can_write = None
+        if self._transport is not None and not self.closed:
+            self._transport.resume_reading()
+            self.data_received(b"")
 
     # ours
 
     def _must_have_spoken(self) -> None:
-        if not self._spoke and not self.closed:
-            self._drop("a stranger who said nothing")
+        session = self._session
+        if session is not None and session.caller is None and session.on_message is None and not self.closed:
+            self._drop("a stranger who did not say who he is")
 
     def send(self, message: Any) -> None:
         if self._transport is not None and not self.closed:
+            if not self._free and self._transport.get_write_buffer_size() > MOST_UNREAD:
+                self._drop("he does not read what he is sent")
+                return
             body = _encode(message)
             self._transport.write(LENGTH.pack(len(body)) + body)
 
@@ -168,7 +201,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _drop(self, why: str) -> None:
-        log.info("connection dropped: %s", why)
+        self._server.crowd.tell(f"connection dropped: {why}")
         self.closed = True
         if self._transport is not None:
             self._transport.abort()
@@ -176,11 +209,10 @@ class Connection(asyncio.Protocol):
     def _frame(self, body: bytes) -> None:
         session = self._session
         assert session is not None
-        self._spoke = True
         if session.on_message is not None:
             try:
                 message = _decode_any(body)
-            except msgspec.DecodeError as problem:
+            except (msgspec.DecodeError, RecursionError) as problem:
                 self._drop(str(problem))
                 return
             if isinstance(message, dict):
@@ -197,21 +229,27 @@ class Connection(asyncio.Protocol):
     def _call(self, session: Session, body: bytes) -> None:
         try:
             frame = _decode_frame(body)
-        except msgspec.DecodeError as problem:
+        except (msgspec.DecodeError, RecursionError) as problem:
             self._drop(str(problem))
             return
         call = CALLS.get(frame.call)
         if call is None:
-            self.answer_error(SlurmError(BAD_CALL, f"There is no call {frame.call[:40]}"))
+            self.answer_error(SlurmError(BAD_ARGUMENT, f"There is no call {frame.call[:40]}"))
             return
         self._server.count(call.name)
         began = time.perf_counter()
         args: Args = Nothing()  # until they have been read
         try:
+            if len(body) > SMALL_FRAME and call.name not in LARGE:
+                raise SlurmError(BAD_ARGUMENT, f"{len(body)} bytes are too many for {call.name}")
+            if call.answer == EVENTS and session.on_close is not None:
+                raise SlurmError(BAD_ARGUMENT, f"{call.name} on a connection that waits for something already")
             args = _DECODERS[call.name](frame.args)
+            if len(getattr(args, "fields", ())) > MOST_FIELDS:
+                raise SlurmError(BAD_ARGUMENT, f"more than {MOST_FIELDS} fields")
             answer = self._server.answer(session, call, args)
-        except msgspec.DecodeError as problem:
-            self.answer_error(SlurmError(BAD_CALL, str(problem)))
+        except (msgspec.DecodeError, RecursionError) as problem:
+            self.answer_error(SlurmError(BAD_ARGUMENT, str(problem)))
         except SlurmError as problem:
             self.answer_error(problem)
         except Exception:
@@ -251,6 +289,8 @@ class Connection(asyncio.Protocol):
         while self._frames and not self._busy and not self.closed:
             assert self._session is not None
             self._frame(self._frames.pop(0))
+        if self._frames or self._held:
+            self._hold(len(self._buffer) + sum(map(len, self._frames)))
 
     async def _rows(self, chunks: Iterable[Any] | AsyncIterable[Any]) -> None:
         if isinstance(chunks, AsyncIterable):
@@ -288,6 +328,7 @@ class Server:
         # told of each call when it was answered: the session, the call, its arguments, seconds
         self.answered: Callable[[Session, Call, Args, float], None] = lambda session, call, args, seconds: None
         self.connections: set[Connection] = set()
+        self.crowd = Crowd()
         self.tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
 

@@ -12,7 +12,10 @@ from typing import Any
 
 import msgspec
 
-from slurm_compat.core.calls import Args, ChangeBook, Jobs, UpdateJob, UpdatePartition, UpdateReservation
+from slurm_compat.core.bookargs import ChangeBook
+from slurm_compat.core.callargs import Args
+from slurm_compat.core.clusterargs import UpdatePartition, UpdateReservation
+from slurm_compat.core.jobargs import Jobs, UpdateJob
 
 LATENCY_CALLS = 1000  # readings of the clock that are timed once
 # states whose jobs sdiag counts, by its words

@@ -18,11 +18,11 @@ from slurm_compat.controller.server import Session
 from slurm_compat.controller.steps import Busy, Granted, plan
 from slurm_compat.controller.views import job_fields
 from slurm_compat.core import errors, tres
-from slurm_compat.core.calls import StepComplete, StepComponent, StepCreate
 from slurm_compat.core.errors import SlurmError
 from slurm_compat.core.hostlist import compress
 from slurm_compat.core.model import UNLIMITED
 from slurm_compat.core.states import COMPLETING, PENDING, RUNNING, SUSPENDED
+from slurm_compat.core.stepargs import StepComplete, StepComponent, StepCreate
 from slurm_compat.store.changes import Change
 from slurm_compat.translators import gres
 

@@ -6,9 +6,11 @@ its partition could ever take is refused, unless it is held, for then nobody has
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
-from slurm_compat.controller import fits, licenses, limits, reserved
+from slurm_compat.controller import fits, licenses, limits, openlimits, reserved
 from slurm_compat.controller.caller import Caller as Caller
 from slurm_compat.controller.caller import Usage as Usage
 from slurm_compat.controller.limitrules import Owner
@@ -20,7 +22,6 @@ from slurm_compat.core.model import UNLIMITED, Depend, JobRequest
 from slurm_compat.translators import constraints, dependencies
 from slurm_compat.translators.shapes import Shape
 
-INVALID_BATCH_FEATURES = 2114
 NO_PREEMPTION = 2179
 NICE_BOUND = 0x7FFFFFFF - 2
 
@@ -61,6 +62,7 @@ def check(
     `new`: it is one more job, and not one there is that changes.
     """
     refuse_uncarried(request)
+    _check_sampling(request.account_gather_frequency, cluster.conf.job_acct_gather_frequency)
     array = _array(request, cluster)
     nice = _nice(request, caller)
     if "RESERVATION" in request.kill_warning_flags:
@@ -89,6 +91,8 @@ def check(
     shape = cluster.lay_out(request, partition)
     wanted = tres.parse(shape.tres_req_str)
     jobs = taskids.count(array.ranges) if array.ranges else 1
+    if openlimits.is_open(request, partition, cluster):
+        time_limit = openlimits.shown(partition, hold, cluster)
     if request.time_limit is None:
         time_limit = min(time_limit, limiter.longest(owner, wanted))
     limiter.deny(owner, limiter.wanted(owner, wanted, shape, time_limit), jobs if new else 0)
@@ -129,6 +133,15 @@ def refuse_uncarried(request: JobRequest) -> None:
         given = getattr(request, field)
         if given and (value is None or given == value):
             raise SlurmError(errors.NOT_SUPPORTED, text)
+
+
+def _check_sampling(asked: str, most: int) -> None:
+    """--acctg-freq: tasks can't be looked at less often than the cluster does, or never."""
+    for part in filter(None, asked.split(",")):
+        kind, _, number = part.rpartition("=")
+        digits = re.match(r"-?\d+", number)
+        if kind.lower() in ("", "task") and most and not 0 < int(digits[0] if digits else 0) <= most:
+            raise SlurmError(errors.INVALID_ACCTG_FREQ)
 
 
 def _array(request: JobRequest, cluster: Cluster) -> taskids.TaskIds:
@@ -204,7 +217,7 @@ def check_features(request: JobRequest, cluster: Cluster) -> None:
     if request.batch_features:
         wanted = constraints.names(request.batch_features)
         if not wanted or not set(wanted) <= set(constraints.names(request.constraints)):
-            raise SlurmError(INVALID_BATCH_FEATURES)
+            raise SlurmError(errors.INVALID_BATCH_FEATURES)
 
 
 def check_node_names(request: JobRequest, cluster: Cluster) -> None:

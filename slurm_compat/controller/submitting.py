@@ -20,9 +20,10 @@ from slurm_compat.controller.jobs import NO_HOLD, USER_HOLD, Job, slim
 from slurm_compat.controller.server import Session
 from slurm_compat.controller.submission import Accepted, Caller, check
 from slurm_compat.controller.table import job_row
+from slurm_compat.controller.textlengths import ENVIRONMENT, MOST_COMPONENTS, too_long
 from slurm_compat.core import errors, hostlist, taskids
-from slurm_compat.core.calls import Submit, WillRun
-from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.errors import BAD_ARGUMENT, SlurmError
+from slurm_compat.core.jobargs import Submit, WillRun
 from slurm_compat.core.model import JobRequest
 from slurm_compat.store.changes import Change
 from slurm_compat.store.store import StoreFull
@@ -83,7 +84,9 @@ def effective_caller(controller: Controller, caller: Caller, request: JobRequest
     if not caller.may_act_as(uid):
         raise SlurmError(errors.ACCESS_DENIED)
     person = controller.people.person(uid, gid)
-    if gid != caller.gid and gid not in person.groups and not (caller.uid == 0 or caller.slurm_user):
+    # asked without the group: of a group that is named getgrouplist() says that the user is in it
+    own_groups = {caller.gid, *controller.people.person(caller.uid).groups}
+    if gid not in own_groups and not (caller.uid == 0 or caller.slurm_user):
         raise SlurmError(errors.ACCESS_DENIED)
     other = controller.roles.caller(person)
     # what root may ask for, root may ask for in another's name
@@ -94,7 +97,7 @@ def accept(controller: Controller, caller: Caller, request: JobRequest, script: 
     """The request with everything resolved. Raises SlurmError as slurmctld would."""
     if request.batch and not script:
         raise SlurmError(errors.JOB_SCRIPT_MISSING)
-    if len(script) > controller.conf.max_script_size:
+    if len(script) > controller.conf.max_script_size or too_long(request):
         raise SlurmError(errors.PATHNAME_TOO_LONG)
     return check(request, caller, controller.cluster, controller.now(), controller.usage)
 
@@ -170,6 +173,8 @@ async def enter(
     """Check, make and keep a job; {job_id, messages} once it is durable."""
     if len(controller.table.jobs) + controller.arriving >= controller.conf.max_job_count:
         raise SlurmError(errors.MAX_JOB_COUNT)
+    if len(environment) > ENVIRONMENT:
+        raise SlurmError(errors.PATHNAME_TOO_LONG)
     requests = parts(request)
     accepted = [accept(controller, caller, one, script) for one in requests]
     if len(requests) > 1:
@@ -214,7 +219,7 @@ def parts(request: JobRequest) -> list[JobRequest]:
     """The request of each component; of a plain job its own."""
     if not request.het_components:
         return [request]
-    if any(one.het_components for one in request.het_components):
+    if len(request.het_components) >= MOST_COMPONENTS or any(one.het_components for one in request.het_components):
         raise SlurmError(errors.NOT_SUPPORTED)
     whole = [msgspec.structs.replace(request, het_components=[]), *request.het_components]
     # who asks is said once
@@ -282,7 +287,7 @@ async def submit(controller: Controller, session: Session, args: Submit) -> Answ
 
 def checked_key(key: str) -> str:
     if not 0 < len(key) <= 200:
-        raise SlurmError(3001, "Bad submission key")
+        raise SlurmError(BAD_ARGUMENT, "Bad submission key")
     return key
 
 

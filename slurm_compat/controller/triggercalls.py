@@ -11,8 +11,9 @@ import msgspec
 
 from slurm_compat.controller.triggers import Trigger, hosts
 from slurm_compat.core import errors
-from slurm_compat.core.calls import ClearTriggers, Nothing, SetTrigger
-from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.callargs import Nothing
+from slurm_compat.core.clusterargs import ClearTriggers, SetTrigger
+from slurm_compat.core.errors import BAD_ARGUMENT, SlurmError
 from slurm_compat.store.changes import Change
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 MOST = 1000  # triggers at once
 DUPLICATE = 2089
 NO_SUCH, NO_SUCH_TEXT = 3, "No such process"  # ESRCH, which slurmctld answers
-BAD_ARGUMENT = 3001
 
 
 def slurm_user(controller: Controller) -> int:

@@ -18,8 +18,9 @@ from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.nodes import looked_at
 from slurm_compat.controller.submission import Caller, check
 from slurm_compat.controller.targets import find
+from slurm_compat.controller.textlengths import changes_too_long
 from slurm_compat.core import errors
-from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.errors import BAD_ARGUMENT, SlurmError
 from slurm_compat.core.model import UNLIMITED, Depend, JobRequest
 from slurm_compat.core.states import PENDING
 from slurm_compat.store.changes import Change
@@ -75,9 +76,9 @@ def _limit(value: Any, now: int) -> int:
     """Minutes; "+5" and "-10" count from what the limit is."""
     try:
         if isinstance(value, str) and value[:1] in ("+", "-"):
-            if now == UNLIMITED:
+            if now == UNLIMITED or now + int(value) < 0:
                 raise SlurmError(errors.INVALID_TIME_LIMIT)
-            return max(1, now + int(value))
+            return now + int(value)
         return int(value)
     except ValueError:
         raise SlurmError(errors.INVALID_TIME_LIMIT) from None
@@ -88,6 +89,8 @@ def one(controller: Controller, caller: Caller, job: Job, changes: dict[str, Any
     if job.is_final:
         raise SlurmError(errors.JOB_FINISHED)
     crontabs.refuse(job)
+    if changes_too_long(changes):
+        raise SlurmError(errors.PATHNAME_TOO_LONG)
     job = copy.copy(job)
     problem: SlurmError | None = None
     request_changes: dict[str, Any] = {}
@@ -97,6 +100,10 @@ def one(controller: Controller, caller: Caller, job: Job, changes: dict[str, Any
             setter = SETTERS.get(name)
             if setter is not None:
                 setters.append((setter, value))
+            elif name in _REFUSED:
+                raise SlurmError(*_REFUSED[name])
+            elif job.state != PENDING and name in _SAME_IS_FINE and value == _present(job, name):
+                continue
             elif name in _REQUEST_TYPES and name not in _SAID_ONCE:
                 if name == "reservation":
                     _reservation_there(controller, job, value)
@@ -126,6 +133,14 @@ def _in_fields(changes: dict[str, Any]) -> dict[str, Any]:
             found["minimum_nodes"], found["maximum_nodes"] = value
         elif name == "minimum_cpus":
             found["tasks"] = value[0]  # each task has its CPUs: so many CPUs are so many tasks
+        elif name == "switches":
+            found["required_switches"], found["wait_for_switch"] = value
+        elif name == "switch_wait":
+            found["wait_for_switch"] = value
+        elif name == "mcs_label":
+            continue  # there is no MCS plugin: Slurm takes the label and shows none
+        elif name == "gpus":
+            found["gpus"] = str(value).removeprefix("gres/").removeprefix("gpu").lstrip(":")
         elif name == "memory_per_node":
             found |= {"memory_per_node": value, "memory_per_cpu": None, "memory_per_gpu": None}
         elif name == "memory_per_cpu":
@@ -133,6 +148,10 @@ def _in_fields(changes: dict[str, Any]) -> dict[str, Any]:
         else:
             found[name] = value
     return found
+
+
+def _present(job: Job, name: str) -> Any:
+    return job.request.licenses if name == "licenses" else getattr(job, name)
 
 
 def _reservation_there(controller: Controller, job: Job, value: Any) -> None:
@@ -143,9 +162,14 @@ def _reservation_there(controller: Controller, job: Job, value: Any) -> None:
 
 
 def _allowed(caller: Caller, job: Job, name: str) -> None:
-    if name in _OPERATORS_ONLY and not caller.operator:
+    late = job.state != PENDING and name not in _WHILE_RUNNING
+    if late and name in ("licenses", "reboot"):
         raise SlurmError(errors.ACCESS_DENIED)
-    if job.state != PENDING and name not in _WHILE_RUNNING:
+    if late and name in ("memory_per_node", "memory_per_cpu", "memory_per_gpu"):
+        raise SlurmError(errors.INVALID_TASK_MEMORY)
+    if not late and name in _OPERATORS_ONLY and not caller.operator and not (name == "deadline" and job.is_running):
+        raise SlurmError(errors.ACCESS_DENIED)
+    if late:
         # the count of nodes of a running job can't be changed here; the rest is no longer pending
         raise SlurmError(errors.NOT_SUPPORTED if name in ("minimum_nodes", "maximum_nodes") else errors.JOB_NOT_PENDING)
 
@@ -154,7 +178,7 @@ def _typed(name: str, value: Any) -> Any:
     try:
         return msgspec.convert(value, _REQUEST_TYPES[name])
     except msgspec.ValidationError as problem:
-        raise SlurmError(3001, f"{name}: {problem}") from None
+        raise SlurmError(BAD_ARGUMENT, f"{name}: {problem}") from None
 
 
 def _with_request(controller: Controller, caller: Caller, job: Job, changes: dict[str, Any], change: Change) -> Job:
@@ -240,21 +264,39 @@ _SHAPING = frozenset(
     }
 )  # fmt: skip
 _WHILE_RUNNING = frozenset(
-    {"comment", "admin_comment", "extra", "name", "requeue", "mail_type", "mail_user", "wckey", "nice", "deadline"}
-)
+    {
+        "comment", "admin_comment", "extra", "name", "requeue", "mail_type", "mail_user", "nice", "deadline",
+        "time_minimum", "required_switches", "wait_for_switch", "delay_boot",
+    }
+)  # fmt: skip
+# of a running job what is so already may be said again
+_SAME_IS_FINE = frozenset({"partition", "qos", "licenses"})
 # what only a submission says: whose job it is, and what the script is started with
 _SAID_ONCE = frozenset(
     {
         "user_id", "group_id", "het_components", "array", "batch", "argv", "submit_line", "container", "container_id",
-        "export", "get_user_env", "umask", "rlimits", "spank_environment", "allocating_node", "allocating_sid",
+        "export", "get_user_env", "umask", "rlimits", "allocating_node", "allocating_sid",
     }
 )  # fmt: skip
-_OPERATORS_ONLY = frozenset({"admin_comment", "deadline", "oversubscribe", "contiguous", "exclusive", "priority"})
+_OPERATORS_ONLY = frozenset(
+    {"admin_comment", "deadline", "oversubscribe", "contiguous", "exclusive", "priority", "reboot"}
+)
+# what Slurm refuses everybody, as this cluster is: no burst buffers, no federation, no nodes with special cores
+_REFUSED: dict[str, tuple[int, str]] = {
+    "burst_buffer": (errors.NOT_SUPPORTED, ""),
+    "clusters": (0xFFFFFFFF, "Unspecified error"),
+    "cluster_features": (0xFFFFFFFF, "Unspecified error"),
+    "core_specification": (errors.ACCESS_DENIED, ""),
+    "thread_specification": (errors.ACCESS_DENIED, ""),
+    "tres_bind": (errors.INVALID_TRES, ""),
+}
 
 
 def _set_priority(controller: Controller, caller: Caller, job: Job, value: Any) -> None:
     if job.hold and value:
         raise SlurmError(errors.JOB_HELD)
+    if not caller.operator and job.state != PENDING:
+        raise SlurmError(errors.PRIORITY_RESET)
     if not caller.operator and int(value) > job.priority:
         raise SlurmError(errors.ACCESS_DENIED)
     job.fixed_priority = job.priority = int(value)
@@ -310,11 +352,13 @@ def top(controller: Controller, caller: Caller, targets: list[str], change: Chan
 
     For operators, as without enable_user_top.
     """
+    if not caller.operator:  # whether there is such a job is not told then
+        return [[target, errors.ACCESS_DENIED, errors.TEXT[errors.ACCESS_DENIED]] for target in targets]
     refused: list[list[Any]] = []
     chosen: list[Job] = []
     for target in targets:
         try:
-            chosen += _to_the_top(controller, caller, target)
+            chosen += _to_the_top(controller, target)
         except SlurmError as problem:
             refused.append([target, problem.number, problem.text])
     for user in {job.user_id for job in chosen}:
@@ -333,11 +377,9 @@ def top(controller: Controller, caller: Caller, targets: list[str], change: Chan
     return refused
 
 
-def _to_the_top(controller: Controller, caller: Caller, target: str) -> list[Job]:
+def _to_the_top(controller: Controller, target: str) -> list[Job]:
     found = find(controller.table, target)
     jobs = [*found.jobs, *([found.record] if found.record is not None else [])]
-    if not caller.operator:
-        raise SlurmError(errors.ACCESS_DENIED)
     if not any(job.state == PENDING for job in jobs):
         raise SlurmError(errors.JOB_NOT_PENDING)
     if any(job.hold for job in jobs):
@@ -345,7 +387,23 @@ def _to_the_top(controller: Controller, caller: Caller, target: str) -> list[Job
     return [job for job in jobs if job.state == PENDING]
 
 
+def _reset_accrual(controller: Controller, caller: Caller, job: Job, value: Any) -> None:
+    """Its age counts from now."""
+    if job.state != PENDING:
+        raise SlurmError(errors.JOB_NOT_PENDING)
+    if job.accrue_time:
+        job.accrue_time = int(controller.now())
+    if not job.hold:
+        job.priority = controller.priority(job)
+
+
+def _set_site_factor(controller: Controller, caller: Caller, job: Job, value: Any) -> None:
+    raise SlurmError(errors.NOT_SUPPORTED if caller.operator else errors.ACCESS_DENIED)
+
+
 SETTERS: dict[str, Setter] = {
+    "reset_accrue_time": _reset_accrual,
+    "site_factor": _set_site_factor,
     "priority": _set_priority,
     "time_limit": _set_time_limit,
     "end_time": _set_end_time,

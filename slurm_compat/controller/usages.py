@@ -1,4 +1,4 @@
-"""A step's use, folded from what each of its tasks reported. Fields: core/model.py, USAGE_FIELDS."""
+"""A step's use, folded from what each of its tasks reported. Fields: core/fields.py, USAGE_FIELDS."""
 
 from __future__ import annotations
 

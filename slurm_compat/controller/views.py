@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from slurm_compat.controller import dependencies, sluid
 from slurm_compat.controller.jobs import Job, Step
-from slurm_compat.core import hostlist, jobid, patterns
+from slurm_compat.core import hostlist, patterns
 from slurm_compat.core.cpulist import cpu_text
 from slurm_compat.core.errors import BadValue
-from slurm_compat.core.model import JOB_FIELDS, STEP_FIELDS, UNLIMITED, JobRequest
+from slurm_compat.core.fields import JOB_FIELDS, STEP_FIELDS
+from slurm_compat.core.model import UNLIMITED, JobRequest
 from slurm_compat.core.states import PENDING, SUSPENDED
 
 if TYPE_CHECKING:
@@ -368,10 +369,6 @@ def job_fields(controller: Controller, job: Job) -> dict[str, Any]:
     """Every JOB_FIELD of a job, for a launch packet or a grant."""
     row = job_row(_ALL_JOB_FIELDS)(job, job.request, job.shape, controller.now(), controller)
     return dict(zip(_ALL_JOB_FIELDS, row, strict=True))
-
-
-def shown_id(job: Job) -> str:
-    return jobid.job_name(job.job_id, job.array_job_id, job.array_task_id, job.het_job_id, job.het_offset)
 
 
 assert set(JOB) == set(JOB_FIELDS), set(JOB) ^ set(JOB_FIELDS)

@@ -267,6 +267,11 @@ class ClusterConf(Conf):
     armada: ArmadaConf = msgspec.field(default_factory=ArmadaConf)
     show_config: dict[str, str] = {}  # further keys for scontrol show config, shown as they are
 
+    @property
+    def tokens_travel(self) -> bool:
+        """Whether pods may be elsewhere, so that a job's token alone has to vouch for its agent."""
+        return bool(self.armada.address or self.armada.controller_address)
+
 
 def cluster_conf(document: Any) -> ClusterConf:
     """The checked configuration of a parsed cluster file. Raises BadValue naming the key that is wrong."""

@@ -15,7 +15,6 @@ from typing import NamedTuple
 from slurm_compat.core import taskids
 from slurm_compat.core.errors import BadValue
 
-MINUTE = 60
 DAYS_AHEAD = 366 * 9  # a 29th of February may be eight years away
 DIGITS = "0123456789"
 

@@ -38,7 +38,11 @@ class Placed(NamedTuple):
 def chosen(text: str, table: Sequence[Field]) -> list[Placed]:
     """The fields of "jobid%20,state,elapsed%-12". Raises BadValue with the name that no field begins with."""
     placed: list[Placed] = []
-    for token in filter(None, text.split(",")):
+    widths: dict[str, int] = {}  # a field given again has the width given last, in all of its places
+    tokens = text.split(",")
+    if "" in tokens:  # nothing between two commas ends the list
+        tokens = tokens[: tokens.index("")]
+    for token in tokens:
         name, percent, width = token.partition("%")
         found = named(name, table)
         if name.lower() in ("", "all"):
@@ -46,8 +50,10 @@ def chosen(text: str, table: Sequence[Field]) -> list[Placed]:
         elif found is None:
             raise BadValue(name)
         else:
-            placed.append(Placed(found, _width(width) if percent else found.width))
-    return placed
+            if percent:
+                widths[found.name] = _width(width)
+            placed.append(Placed(found, found.width))
+    return [cell._replace(width=widths.get(cell.field.name, cell.width)) for cell in placed]
 
 
 def named(name: str, table: Iterable[Field]) -> Field | None:

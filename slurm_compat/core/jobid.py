@@ -11,7 +11,6 @@ from typing import NamedTuple
 from slurm_compat.core import taskids
 from slurm_compat.core.errors import BadValue
 
-MAX_JOB_ID = 0x03FF0000  # slurm.conf's default MaxJobId; ids above it are never given out
 NO_VAL = 0xFFFFFFFE
 NAMED_STEPS = ("batch", "extern", "interactive", "TBD")
 

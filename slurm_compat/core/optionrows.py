@@ -7,6 +7,7 @@ controller, which knows the nodes.
 
 from __future__ import annotations
 
+from slurm_compat.core import optionfreq
 from slurm_compat.core import optionvalues as to
 from slurm_compat.core.options import MAPPED, NO_EFFECT, NONE, OPTIONAL, REFUSED, REQUIRED, Option, of_command
 
@@ -56,8 +57,9 @@ ROWS: tuple[Option, ...] = (
            "SLURM_CLUSTERS", "SALLOC_CLUSTERS SLURM_CLUSTERS", value="names",
            help="clusters to submit to, by comma, or 'all'"),
     Option("comment", "", "bsa", REQUIRED, to.text_of("comment"), value="text", help="a remark"),
-    Option("compress", "", "s", OPTIONAL, to.refused(_SHARED), srun="SLURM_COMPRESS", fate=REFUSED, why=_SHARED,
-           value="library", help="how to compress what is copied"),
+    Option("compress", "", "s", OPTIONAL, to.text_of("compress"), srun="SLURM_COMPRESS", fate=NO_EFFECT,
+           why="what --bcast copies travels as it is; the copy is the same", value="library",
+           help="how to compress what is copied"),
     Option("consolidate-segments", "", "bsa", NONE, to.ignored, fate=NO_EFFECT, why=_TOPOLOGY),
     Option("container", "", "bsa", REQUIRED, to.refused(_CONTAINER), "SBATCH_CONTAINER", "SRUN_CONTAINER",
            "SALLOC_CONTAINER", fate=REFUSED, why=_CONTAINER, group="container", value="path",
@@ -81,9 +83,9 @@ ROWS: tuple[Option, ...] = (
     Option("cores-per-socket", "", "bsa", REQUIRED, to.number("cores_per_socket"), group="shape", value="cores",
            help="cores of a socket, at least"),
     Option("cpu-bind", "", "s", REQUIRED, to.text_of("cpu_bind"), srun="SLURM_CPU_BIND",
-           fate=MAPPED, why=_PLUGIN, value="type", help="which CPUs each task may use"),
+           fate=MAPPED, why=_PLUGIN, value="type"),  # Slurm's help is silent of it too where TaskPlugin is task/none
     Option("cpu_bind", "", "s", REQUIRED, to.text_of("cpu_bind"), same_as="cpu-bind"),
-    Option("cpu-freq", "", "bsa", REQUIRED, to.cpu_freq, srun="SLURM_CPU_FREQ_REQ", fate=NO_EFFECT, why=_FREQ,
+    Option("cpu-freq", "", "bsa", REQUIRED, optionfreq.cpu_freq, srun="SLURM_CPU_FREQ_REQ", fate=NO_EFFECT, why=_FREQ,
            value="min[-max[:governor]]", help="CPU frequency"),
     Option("cpus-per-gpu", "", "bsa", REQUIRED, to.number("cpus_per_gpu"), "SBATCH_CPUS_PER_GPU",
            "SLURM_CPUS_PER_GPU", "SALLOC_CPUS_PER_GPU", group="gpu", value="cpus",
@@ -125,8 +127,8 @@ ROWS: tuple[Option, ...] = (
            help="take the job's variables from here, NUL between them"),
     Option("external", "", "b", NONE, to.refused("submit a script that waits instead"), fate=REFUSED,
            why="a job without processes can't be told from a lost one; submit a script that waits instead"),
-    Option("external-launcher", "", "s", OPTIONAL, to.flag("external_launcher"), fate=REFUSED,
-           why="start the program with srun itself"),
+    Option("external-launcher", "", "s", OPTIONAL, to.flag("external_launcher"), fate=MAPPED,
+           why="of mpirun's daemons: a step that shares what the job has with those beside it"),
     Option("extra", "", "bsa", REQUIRED, to.text_of("extra")),
     Option("extra-node-info", "B", "bsa", REQUIRED, to.extra_node_info, group="shape", value="S[:C[:T]]",
            help="sockets, cores and threads, * for any"),
@@ -135,7 +137,7 @@ ROWS: tuple[Option, ...] = (
     Option("gid", "", "b", REQUIRED, to.only_root("gid"), value="group", help="group to run as (root only)"),
     Option("gpu-bind", "", "bsa", REQUIRED, to.gpu_bind, "SBATCH_GPU_BIND", "SLURM_GPU_BIND", "SALLOC_GPU_BIND",
            fate=MAPPED, why=_GPUS, group="gpu", value="type", help="which GPUs a task sees"),
-    Option("gpu-freq", "", "bsa", REQUIRED, to.gpu_freq, "SBATCH_GPU_FREQ", "SLURM_GPU_FREQ", "SALLOC_GPU_FREQ",
+    Option("gpu-freq", "", "bsa", REQUIRED, optionfreq.gpu_freq, "SBATCH_GPU_FREQ", "SLURM_GPU_FREQ", "SALLOC_GPU_FREQ",
            fate=NO_EFFECT, why=_FREQ, group="gpu", value="freq", help="frequency of the GPUs"),
     Option("gpus", "G", "bsa", REQUIRED, to.text_of("gpus"), "SBATCH_GPUS", "SLURM_GPUS", "SALLOC_GPUS",
            group="gpu", value="[type:]n", help="GPUs for the job"),
@@ -290,8 +292,9 @@ ROWS: tuple[Option, ...] = (
            help="reserve ports"),
     Option("segment", "", "bsa", REQUIRED, to.segment, "SBATCH_SEGMENT_SIZE", "SRUN_SEGMENT_SIZE",
            "SALLOC_SEGMENT_SIZE", fate=NO_EFFECT, why=_TOPOLOGY),
-    Option("send-libs", "", "s", OPTIONAL, to.refused(_SHARED), srun="SLURM_SEND_LIBS", fate=REFUSED, why=_SHARED,
-           value="yes|no", help="copy libraries too"),
+    Option("send-libs", "", "s", OPTIONAL, to.send_libs, srun="SLURM_SEND_LIBS", fate=MAPPED,
+           why=f"without --bcast Slurm ignores it too; with it, libraries are not copied: {_SHARED}", value="yes|no",
+           help="copy libraries too"),
     Option("signal", "", "bsa", REQUIRED, to.signal, "SBATCH_SIGNAL", "SLURM_SIGNAL", "SALLOC_SIGNAL",
            value="[{R|B}:]sig[@seconds]", help="send a signal before the time limit"),
     Option("slurmd-debug", "", "s", REQUIRED, to.slurmd_debug, srun="SLURMD_DEBUG",
@@ -355,7 +358,7 @@ ROWS: tuple[Option, ...] = (
     Option("whole", "", "s", NONE, to.flag("whole"), srun="SLURM_WHOLE"),
     Option("wrap", "", "b", REQUIRED, to.text_of("wrap"), value="command",
            help="run this line in a shell, instead of a script", script=False),
-    Option("x11", "", "sa", OPTIONAL, to.refused("run the program under ssh -X"), fate=REFUSED,
+    Option("x11", "", "sa", OPTIONAL, to.x11, fate=REFUSED,
            why="windows are not forwarded; run the program under ssh -X"),
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from slurm_compat.core.errors import CommandError
+from slurm_compat.core.errors import CommandError, UsageError
 
 NONE, OPTIONAL, REQUIRED = "none", "optional", "required"
 
@@ -78,7 +78,7 @@ def of_command(rows: Sequence[Option], command: str) -> list[Option]:
 def scan(rows: Sequence[Option], command: str, args: Sequence[str], rest: list[str]) -> Iterator[Given]:
     """The options of `args` one by one, up to the first word that is none; the words from there on go to `rest`.
 
-    Long names may be abbreviated while that is unambiguous; raises CommandError with getopt_long's words. A generator,
+    Long names may be abbreviated while that is unambiguous; raises UsageError with getopt_long's words. A generator,
     so that a bad value is reported before a bad option behind it, as the real commands do.
     """
     shorts = {row.short: row for row in rows if row.short}
@@ -135,8 +135,8 @@ def _long(rows: Sequence[Option], longs: Mapping[str, Option], command: str, wor
     return option, text if equals else None
 
 
-def usage_error(command: str, text: str) -> CommandError:
-    return CommandError(f"{command}: {text}", f'Try "{command} --help" for more information', code=255)
+def usage_error(command: str, text: str) -> UsageError:
+    return UsageError(f"{command}: {text}", f'Try "{command} --help" for more information', code=255)
 
 
 def completions(rows: Iterable[Option], prefix: str) -> list[str]:

@@ -178,6 +178,8 @@ TOP_PRIORITY = 0xFFFFFFFD
 
 
 def priority(text: str | None, where: Where) -> dict[str, Any]:
+    if text == "":
+        return {}
     if (text or "").lower() == "top":
         return {"priority": TOP_PRIORITY}
     value = _leading(text or "")
@@ -223,10 +225,10 @@ _FREQ = re.compile(r"(?:(?:task|energy|network|filesystem)=)?\d", re.IGNORECASE 
 
 
 def acctg_freq(text: str | None, where: Where) -> dict[str, Any]:
-    """[kind=]seconds by comma, each as far as its digits go; what counts for tasks must be above 0."""
+    """[kind=]seconds by comma, each as far as its digits go. What is too much or too little, the controller says."""
     given = text or ""
     for part in filter(None, given.split(",")):
-        if not _FREQ.match(part) and not part.startswith("-"):
+        if not _FREQ.match(part) and (not part.startswith("-") or _leading(part) == -1):
             raise where.error(f"Invalid --acctg-freq specification: {part}")
     return {"account_gather_frequency": given}
 
@@ -304,56 +306,12 @@ def propagate(text: str | None, where: Where) -> dict[str, Any]:
 _GPU_BIND = re.compile(
     r"(?:v(?:erbose)?,)?(?:closest|none|single:\d+|per_task:\d+|(?:map|mask)(?:_gpu)?:[0-9a-fx,*]+)", re.I | re.A
 )
-_LEVEL = r"(?:low|medium|high|highm1|\d+)"
-_GPU_FREQ = re.compile(rf"(?:(?:memory=)?{_LEVEL}|verbose)(?:,(?:(?:memory=)?{_LEVEL}|verbose))*", re.I | re.A)
-_GOVERNOR = r"(?:conservative|ondemand|performance|powersave|schedutil|userspace)"
-_CPU_FREQ = re.compile(rf"{_LEVEL}(?:-{_LEVEL})?(?::{_GOVERNOR})?|{_GOVERNOR}", re.I | re.A)
 
 
 def gpu_bind(text: str | None, where: Where) -> dict[str, Any]:
     if not _GPU_BIND.fullmatch(text or ""):
         raise where.error(f"Invalid --gpu-bind argument: {text}")
     return {"gpu_bind": text}
-
-
-def gpu_freq(text: str | None, where: Where) -> dict[str, Any]:
-    if not _GPU_FREQ.fullmatch(text or ""):
-        raise where.error(f"Invalid --gpu-freq argument: gpu:{text}")
-    return {"gpu_freq": text}
-
-
-def cpu_freq(text: str | None, where: Where) -> dict[str, Any]:
-    if problem := _cpu_freq_problem(text or ""):
-        lines = [f"{where.command}: error: {problem}"] if problem != _UNSAID else []
-        raise CommandError(*lines, f"{where.command}: error: Invalid --cpu-freq argument", code=255)
-    return {"cpu_freq": text}
-
-
-_UNSAID = "-"
-
-
-def _cpu_freq_problem(text: str) -> str:
-    """What is wrong with [min[-max]:]governor or a frequency; "" when nothing is, "-" when Slurm says no more of it."""
-    frequencies, colon, governor = text.partition(":")
-    low, dash, _ = frequencies.partition("-")
-    if not low:
-        return _UNSAID
-    if re.fullmatch(_GOVERNOR, text, re.I):
-        return ""
-    if not re.fullmatch(_LEVEL, low, re.I | re.A):
-        return f'unrecognized --cpu-freq argument "{low}"'
-    if not dash and not colon:
-        return ""
-    if not colon:
-        return (
-            "You must explicitly choose a governor when defining a range. Please specify only one value for the "
-            "desired frequency (p1) or choose a specific governor (p3)."
-        )
-    if not re.fullmatch(_GOVERNOR, governor, re.I):
-        return f"illegal governor: {governor} on --cpu-freq"
-    if not dash:
-        return f"gov on cpu-frec ({governor}) illegal without max"
-    return "" if _CPU_FREQ.fullmatch(text) else _UNSAID
 
 
 _GRES_FLAGS = {
@@ -502,6 +460,17 @@ def accel_bind(text: str | None, where: Where) -> dict[str, Any]:
     if not text or set(text) - set("vgn"):
         raise where.invalid()
     return {"accel_bind": text}
+
+
+def send_libs(text: str | None, where: Where) -> dict[str, Any]:
+    if (text or "").lower() not in ("", "yes", "no"):
+        raise where.invalid()
+    return {"send_libs": (text or "yes").lower() == "yes"}
+
+
+def x11(text: str | None, where: Where) -> dict[str, Any]:
+    """Which nodes would show windows; another word asks for none. batchchecks.py refuses it."""
+    return {"x11": (text or "batch").lower() in ("all", "batch", "first", "last")}
 
 
 def slurmd_debug(text: str | None, where: Where) -> dict[str, Any]:

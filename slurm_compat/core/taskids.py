@@ -145,7 +145,10 @@ def _even_step(ids: range | list[int]) -> int:
 
 
 def shortened(text: str, size: int) -> str:
-    """The ids as a buffer of `size` bytes shows them, 0 being no bound; what is cut ends with "..."."""
-    if size <= 0 or len(text) < size:
+    """The ids as a buffer of `size` bytes shows them, 0 being no bound; what is cut ends with "...".
+
+    The buffer has to hold the brackets around them too. What is written with a step is never cut.
+    """
+    if size <= 0 or len(text) <= size - 3 or ":" in text:
         return text
     return text[: max(size - 4, 0)] + "..."

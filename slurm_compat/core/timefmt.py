@@ -19,16 +19,19 @@ def minutes(text: str) -> int:
     """A time limit as whole minutes, rounded up; UNLIMITED for "0", "-1", "infinite", "unlimited".
 
     Takes M, M:S, H:M:S, D-, D-H, D-H:M and D-H:M:S: "90:00" is 90 minutes, not 90 hours. Slurm also takes any other
-    negative number, as the 32-bit number it wraps to. Raises BadValue when the text has none of these shapes.
+    negative number, as days, and counts in 32 bits. Raises BadValue when the text has none of these shapes.
     Source: sbatch(1), --time.
     """
     seconds = seconds_of(text)
     if seconds == UNLIMITED:
         return UNLIMITED
-    if seconds < 0:
-        return (seconds // 60) & 0xFFFFFFFF
-    whole = -(-seconds // 60)
+    whole = int((_signed(seconds) + 59) / 60) & 0xFFFFFFFF
     return whole if 0 < whole < UNLIMITED - 1 else UNLIMITED
+
+
+def _signed(number: int) -> int:
+    """As the 32-bit number that Slurm's C makes of it."""
+    return ((number + 0x80000000) & 0xFFFFFFFF) - 0x80000000
 
 
 def seconds_of(text: str) -> int:
@@ -36,7 +39,7 @@ def seconds_of(text: str) -> int:
     if text.lower() in ("-1", "infinite", "unlimited"):
         return UNLIMITED
     if _NEGATIVE.fullmatch(text):
-        return int(text) * 60
+        return int(text) * 86400  # a dash in front is read as that of D-H
     if found := _DAYS.fullmatch(text):
         days, hours, mins, secs = (int(part or 0) for part in found.groups())
         return ((days * 24 + hours) * 60 + mins) * 60 + secs

@@ -29,6 +29,13 @@
 #define CLUSTER_FILE ""
 #endif
 
+/* Never -m: that would import from the caller's working directory, which may be a stranger's, or /tmp. */
+#define COLD \
+    "import sys\n" \
+    "if sys.path[:1] == ['']: del sys.path[0]\n" \
+    "from slurm_compat.cli.main import main\n" \
+    "main(sys.argv[1:])\n"
+
 extern char **environ;
 
 enum { MAGIC = 0x31435353, LIMITS = 16 };
@@ -141,7 +148,7 @@ static uint32_t open_streams(void)
     return which;
 }
 
-static int hand_over(int sock, uint32_t which, const char *name, char **argv)
+static int hand_over(int sock, uint32_t which, char **argv)
 {
     struct head head = {.magic = MAGIC, .pid = getpid(), .sid = getsid(0)};
     int fds[4], used = 0, cwd;
@@ -165,7 +172,6 @@ static int hand_over(int sock, uint32_t which, const char *name, char **argv)
         fds[used++] = cwd;
         head.fds |= 8;
     }
-    argv[0] = (char *)name;
     args = block(argv, &head.argc);
     vars = block(environ, &head.envc);
     head.body = args + vars;
@@ -254,7 +260,7 @@ static int names_descriptor(char **argv)
 
 int main(int argc, char **argv)
 {
-    char path[256], self[PATH_MAX], **copy;
+    char path[256], **copy;
     const char *name = strrchr(argv[0], '/'), *agent = getenv("_SLURM_COMPAT_HOST");
     uint32_t which = open_streams();
     int sock = -1, warm = getuid() == geteuid() && !getenv("SLURM_COMPAT_COLD") && !names_descriptor(argv);
@@ -272,20 +278,16 @@ int main(int argc, char **argv)
                 start_host();
         }
         if (sock >= 0) {
-            char *first = argv[0];
-            if (!hand_over(sock, which, name, argv))
+            if (!hand_over(sock, which, argv))
                 follow(sock);
             close(sock);
-            argv[0] = first;
         }
     }
     copy = calloc(argc + 4, sizeof *copy);
-    snprintf(self, sizeof self, "%s", name);
     copy[0] = PYTHON;
-    copy[1] = "-m";
-    copy[2] = "slurm_compat.cli";
-    copy[3] = self;
-    memcpy(copy + 4, argv + 1, (argc - 1) * sizeof *copy);
+    copy[1] = "-c";
+    copy[2] = COLD;
+    memcpy(copy + 3, argv, argc * sizeof *copy);
     execv(PYTHON, copy);
     fprintf(stderr, "%s: error: %s: %s; run slurm-compat install-commands again\n", name, PYTHON, strerror(errno));
     return 1;

@@ -19,6 +19,13 @@ BUILD = ""
 CLUSTER_FILE = ""
 
 MAGIC = 0x31435353
+# never -m: that would import from the caller's working directory, which may be a stranger's, or /tmp
+COLD = """\
+import sys
+if sys.path[:1] == ['']: del sys.path[0]
+from slurm_compat.cli.main import main
+main(sys.argv[1:])
+"""
 FORWARDED = (2, 15, 1, 3, 10, 12, 28, 18, 14)  # INT TERM HUP QUIT USR1 USR2 WINCH CONT ALRM
 
 
@@ -182,7 +189,7 @@ def main() -> None:
             else:
                 follow(sock)
     try:
-        posix.execve(PYTHON, [PYTHON, "-m", "slurm_compat.cli", *argv], posix.environ)
+        posix.execve(PYTHON, [PYTHON, "-c", COLD, *argv], posix.environ)
     except OSError as problem:
         sys.stderr.write(f"{argv[0]}: error: {PYTHON}: {problem.strerror}; run slurm-compat install-commands again\n")
         posix._exit(1)

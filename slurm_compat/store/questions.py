@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, delete, func, or_, select
 
-from slurm_compat.store.schema import events, jobs, meta, outbox, steps, streams, submissions, texts, things
+from slurm_compat.store.schema import jobs, meta, outbox, steps, streams, submissions, texts, things
 
 _SOME = 500  # keys a statement
 
@@ -50,12 +50,6 @@ def text_of(connection: Connection, hash_: str) -> bytes | None:
     return bytes(row.data) if row else None
 
 
-def answer_of(connection: Connection, key: str) -> Any:
-    """What a submission of this key was answered, None when there was none."""
-    row = connection.execute(select(submissions.c.answer).where(submissions.c.key == key)).first()
-    return json.loads(row.answer) if row else None
-
-
 class Filter(NamedTuple):
     job_ids: Sequence[int] = ()
     user_ids: Sequence[int] = ()
@@ -94,11 +88,6 @@ def steps_of(connection: Connection, db_indexes: Iterable[int]) -> list[bytes]:
         some = wanted[start : start + _SOME]
         found.extend(row.data for row in connection.execute(select(steps.c.data).where(steps.c.db_index.in_(some))))
     return found
-
-
-def events_of(connection: Connection, db_index: int) -> list[tuple[int, str, str]]:
-    query = select(events.c.at, events.c.name, events.c.data).where(events.c.db_index == db_index).order_by(events.c.id)
-    return [(row.at, row.name, row.data) for row in connection.execute(query)]
 
 
 def forget_submissions(connection: Connection, before: int) -> None:

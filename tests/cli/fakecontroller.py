@@ -10,7 +10,8 @@ from typing import Any
 from slurm_compat.cli import main as commands
 from slurm_compat.cli.context import Context
 from slurm_compat.core.errors import INVALID_JOB_ID, SlurmError
-from slurm_compat.core.model import JOB_FIELDS, STEP_FIELDS, UNLIMITED
+from slurm_compat.core.fields import JOB_FIELDS, STEP_FIELDS
+from slurm_compat.core.model import UNLIMITED
 
 NOW = 1795180000
 ABSENT: dict[str, Any] = {"int": 0, "str": "", "bool": False, "float": 0.0, "int|None": None, "dict": {}}

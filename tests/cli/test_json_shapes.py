@@ -11,7 +11,7 @@ from slurm_compat.cli.job_json import keys_of
 from slurm_compat.cli.jsondoc import PARSERS, Form
 from slurm_compat.controller import show_config
 from slurm_compat.core.cluster import ClusterConf, NodeConf, PartitionConf
-from slurm_compat.core.model import NODE_FIELDS, PARTITION_FIELDS, RESERVATION_FIELDS
+from slurm_compat.core.fields import NODE_FIELDS, PARTITION_FIELDS, RESERVATION_FIELDS
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fakecontroller import NOW, job, row, step

@@ -9,7 +9,7 @@ from slurm_compat.cli.scontrol_assoc import document, show_assoc_mgr
 from slurm_compat.cli.scontrol_session import Session
 from slurm_compat.controller import assocmgr
 from slurm_compat.controller.caller import Caller
-from slurm_compat.core.calls import AssocMgr
+from slurm_compat.core.bookargs import AssocMgr
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "controller"))
 from test_controller_life import PlayedSession, play

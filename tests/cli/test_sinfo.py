@@ -13,7 +13,8 @@ from slurm_compat.cli import main as commands
 from slurm_compat.cli import sinfo
 from slurm_compat.cli.context import Context
 from slurm_compat.core.errors import CommandError
-from slurm_compat.core.model import NODE_FIELDS, PARTITION_FIELDS, UNLIMITED
+from slurm_compat.core.fields import NODE_FIELDS, PARTITION_FIELDS
+from slurm_compat.core.model import UNLIMITED
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "golden"
 NOW = 1795180000

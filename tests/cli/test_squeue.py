@@ -14,7 +14,7 @@ import yaml
 
 from slurm_compat.cli import squeue, squeue_columns, squeue_options
 from slurm_compat.core.errors import CommandError
-from slurm_compat.core.model import JOB_FIELDS, STEP_FIELDS
+from slurm_compat.core.fields import JOB_FIELDS, STEP_FIELDS
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fakecontroller import NOW, USERS, FakeController, job, run, step

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from slurm_compat.cli.squeue_json import FIELDS
-from slurm_compat.core.model import JOB_FIELDS
+from slurm_compat.core.fields import JOB_FIELDS
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fakecontroller import FakeController, job, run

@@ -19,7 +19,7 @@ from slurm_compat.controller.caller import Caller
 from slurm_compat.controller.controller import Controller
 from slurm_compat.controller.limits import association, qos_of
 from slurm_compat.controller.reconfiguring import reconfigure
-from slurm_compat.core import calls
+from slurm_compat.core import bookargs
 from slurm_compat.core.cluster import PARENT_SHARE, cluster_conf
 from slurm_compat.core.errors import ACCESS_DENIED, SlurmError
 from slurm_compat.store import questions
@@ -306,7 +306,7 @@ async def closed(controller):
 
 
 async def change(controller, verb, entity, where, values=None, caller=ROOT, dry=False):
-    asked = calls.ChangeBook(verb=verb, entity=entity, where=where, values=values or {}, dry=dry)
+    asked = bookargs.ChangeBook(verb=verb, entity=entity, where=where, values=values or {}, dry=dry)
     return await bookcalls.change(controller, PlayedSession(caller), asked)
 
 
@@ -353,7 +353,7 @@ def test_changes_outlive_the_controller_and_are_in_force_at_once(tmp_path):
         controller = await opened(tmp_path, armada)
         rows = await controller.store.read(lambda connection: nodeevents.between(connection, 0, 0))
         told = await bookcalls.transaction_rows(
-            controller, PlayedSession(ROOT), calls.Events(fields=["id", "action", "actor", "name"])
+            controller, PlayedSession(ROOT), bookargs.Events(fields=["id", "action", "actor", "name"])
         )
         await closed(controller)
         assert [(row.start, row.end, row.state) for row in rows] == [(100, 300, "IDLE+DRAIN"), (300, 400, "DOWN+DRAIN")]

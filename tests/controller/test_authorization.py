@@ -8,10 +8,11 @@ import pytest
 from slurm_compat.controller.authorization import Person, Roles
 from slurm_compat.controller.caller import Caller
 from slurm_compat.controller.triggers import Trigger
-from slurm_compat.core import errors, model, whomay
+from slurm_compat.core import errors, whomay
 from slurm_compat.core.calls import CALLS
 from slurm_compat.core.cluster import cluster_conf
 from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.fields import JOB_FIELDS, NODE_FIELDS, PARTITION_FIELDS, RESERVATION_FIELDS, STEP_FIELDS
 from slurm_compat.core.model import JobRequest, StepRequest
 from slurm_compat.core.whomay import (
     ADMINISTRATOR,
@@ -61,12 +62,12 @@ ARGS = {
     "submit": lambda job, who: {"request": request(who), "script": SCRIPT, "environment": b"A=1", "key": f"{who}{job}"},
     "will_run": lambda job, who: {"request": request(who)},
     "allocate": lambda job, who: {"request": request(who), "environment": b"A=1", "key": f"a{who}{job}"},
-    "jobs": lambda job, who: fields(model.JOB_FIELDS),
+    "jobs": lambda job, who: fields(JOB_FIELDS),
     "job_script": lambda job, who: {"job_id": job},
-    "steps": lambda job, who: fields(model.STEP_FIELDS),
-    "nodes": lambda job, who: fields(model.NODE_FIELDS),
-    "partitions": lambda job, who: fields(model.PARTITION_FIELDS),
-    "reservations": lambda job, who: fields(model.RESERVATION_FIELDS),
+    "steps": lambda job, who: fields(STEP_FIELDS),
+    "nodes": lambda job, who: fields(NODE_FIELDS),
+    "partitions": lambda job, who: fields(PARTITION_FIELDS),
+    "reservations": lambda job, who: fields(RESERVATION_FIELDS),
     "licenses": lambda job, who: {"fields": ["name"]},
     "accounting": lambda job, who: {"fields": ["job_id"]},
     "associations": lambda job, who: {"fields": ["account", "user"]},

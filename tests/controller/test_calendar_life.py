@@ -9,7 +9,7 @@ import pytest
 
 from slurm_compat.controller import partitionkeeping, reserving
 from slurm_compat.core import calls
-from slurm_compat.core.calls import ReservationChanges
+from slurm_compat.core.clusterargs import ReservationChanges
 from slurm_compat.core.errors import SlurmError
 from slurm_compat.store import questions
 from tests.controller.test_controller_life import ALICE, BOB, ROOT_USER, PlayedArmada, PlayedSession, play

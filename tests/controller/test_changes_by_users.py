@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slurm_compat.controller import accounting
-from slurm_compat.core import calls, errors
+from slurm_compat.core import calls, clusterargs, errors, jobargs
 from slurm_compat.core.errors import SlurmError
 from slurm_compat.core.model import UNLIMITED
 
@@ -126,7 +126,7 @@ def test_partitions_made_by_hand(tmp_path):
     async def story(world):
         async def update(name, caller=ROOT_USER, **changes):
             try:
-                args = calls.UpdatePartition(name=name, changes=changes)
+                args = clusterargs.UpdatePartition(name=name, changes=changes)
                 await world.calls.answer(PlayedSession(caller), calls.CALLS["update_partition"], args)
             except SlurmError as problem:
                 return problem.number
@@ -165,7 +165,7 @@ def test_sacct_knows_what_a_job_waited_for_and_that_it_gave_no_limit(tmp_path):
         await world.started(waits)
 
         async def record(job_id):
-            args = calls.Accounting(fields=["state_reason", "time_limit"], targets=[str(job_id)], steps=False)
+            args = jobargs.Accounting(fields=["state_reason", "time_limit"], targets=[str(job_id)], steps=False)
             answer = accounting.accounting(world.controller, PlayedSession(), args)
             return [row async for chunk in await answer for row in chunk]
 

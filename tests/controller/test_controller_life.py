@@ -16,10 +16,10 @@ from slurm_compat.controller.controller import Controller
 from slurm_compat.controller.placing import live
 from slurm_compat.controller.reconfiguring import reconfigure
 from slurm_compat.controller.watch import Watch
-from slurm_compat.core import calls
-from slurm_compat.core.calls import AgentHello
+from slurm_compat.core import calls, stepargs
 from slurm_compat.core.errors import ACCESS_DENIED, SlurmError
 from slurm_compat.core.model import JobRequest, StepRequest
+from slurm_compat.core.stepargs import AgentHello
 from slurm_compat.store.store import Store
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -429,7 +429,7 @@ def test_a_step_is_granted_told_to_its_agents_and_ends_with_its_tasks(tmp_path):
         job_id = await world.submit()
         link, agent = await world.started(job_id)
         srun = PlayedSession()
-        asked = calls.StepCreate(
+        asked = stepargs.StepCreate(
             job_id=job_id, request=StepRequest(tasks=1, argv=["true"]), addresses=["127.0.0.1:1"], secret="s"
         )
         world.controller.steps.create(srun, asked)

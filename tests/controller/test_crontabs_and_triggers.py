@@ -10,8 +10,8 @@ import pytest
 
 from slurm_compat.controller import triggers
 from slurm_compat.controller.caller import Caller
-from slurm_compat.core.calls import CronEntry
 from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.jobargs import CronEntry
 from slurm_compat.core.model import JobRequest
 from slurm_compat.store.changes import Change
 

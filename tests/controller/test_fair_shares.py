@@ -17,7 +17,8 @@ from slurm_compat.controller.shares import Rules, Shares, Used, fair_tree, integ
 from slurm_compat.controller.table import job_row
 from slurm_compat.core.cluster import ClusterConf, cluster_conf
 from slurm_compat.core.errors import BadValue
-from slurm_compat.core.model import ASSOCIATION_FIELDS, UNLIMITED
+from slurm_compat.core.fields import ASSOCIATION_FIELDS
+from slurm_compat.core.model import UNLIMITED
 from slurm_compat.store.changes import Change
 
 sys.path.insert(0, str(Path(__file__).parent))

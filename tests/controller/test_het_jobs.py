@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slurm_compat.controller.targets import find
-from slurm_compat.core import calls, errors
+from slurm_compat.core import calls, errors, jobargs
 from slurm_compat.core.errors import SlurmError
 from slurm_compat.core.model import JobRequest
 
@@ -24,7 +24,9 @@ def asked(**more):
 
 
 def rows(world, job_id, *fields):
-    chunks = world.calls.answer(PlayedSession(), calls.CALLS["jobs"], calls.Jobs(fields=list(fields), job_ids=[job_id]))
+    chunks = world.calls.answer(
+        PlayedSession(), calls.CALLS["jobs"], jobargs.Jobs(fields=list(fields), job_ids=[job_id])
+    )
     return [row for chunk in chunks for row in chunk]
 
 

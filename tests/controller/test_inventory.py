@@ -5,7 +5,7 @@ import pytest
 from slurm_compat.controller.nodes import Cluster, gres_of_text
 from slurm_compat.core.cluster import ClusterConf
 from slurm_compat.core.errors import SlurmError
-from slurm_compat.core.model import NODE_FIELDS, PARTITION_FIELDS
+from slurm_compat.core.fields import NODE_FIELDS, PARTITION_FIELDS
 from tests.controller.reference import MACHINE, NOW, reference_cluster
 
 

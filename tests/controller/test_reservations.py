@@ -19,7 +19,7 @@ from slurm_compat.cli.context import Context
 from slurm_compat.controller import pending, reservation, reserved, reserving
 from slurm_compat.controller.reservation import Reservation, Who, advanced, clash, following, skipped
 from slurm_compat.core import resvflags
-from slurm_compat.core.calls import ReservationChanges
+from slurm_compat.core.clusterargs import ReservationChanges
 from slurm_compat.core.errors import BadValue, SlurmError
 from slurm_compat.core.model import UNLIMITED
 from slurm_compat.translators.jobspec import selector_terms

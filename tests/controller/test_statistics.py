@@ -5,7 +5,10 @@ from pathlib import Path
 
 from slurm_compat.controller.staging import KEPT, Staging
 from slurm_compat.controller.statistics import Statistics, form_of
-from slurm_compat.core.calls import ChangeBook, Jobs, Nothing, UpdateJob, UpdatePartition, UpdateReservation
+from slurm_compat.core.bookargs import ChangeBook
+from slurm_compat.core.callargs import Nothing
+from slurm_compat.core.clusterargs import UpdatePartition, UpdateReservation
+from slurm_compat.core.jobargs import Jobs, UpdateJob
 
 sys.path.insert(0, str(Path(__file__).parent))
 from jobsmade import job

@@ -12,7 +12,7 @@ from slurm_compat.agent import commands
 from slurm_compat.controller import tokens
 from slurm_compat.controller.caller import Caller
 from slurm_compat.controller.tokens import LONGEST, Tokens, job_word, tokens_of
-from slurm_compat.core import calls, errors
+from slurm_compat.core import clusterargs, errors
 from slurm_compat.core.cluster import cluster_conf
 from slurm_compat.core.errors import BadValue, SlurmError
 
@@ -27,8 +27,9 @@ def conf(**keys):
     return cluster_conf({"ClusterName": "c", **keys})
 
 
-def controller(made=None, jobs=()):
+def controller(made=None, jobs=(), tokens_travel=True):
     return SimpleNamespace(
+        conf=SimpleNamespace(tokens_travel=tokens_travel),
         tokens=made or Tokens(KEY),
         now=lambda: NOW,
         table=SimpleNamespace(jobs={job.job_id: job for job in jobs}),
@@ -108,33 +109,38 @@ def test_what_does_not_count(bad):
 def test_who_may_for_whom(caller, asked, creation, outcome):
     one = controller(Tokens(KEY, creation))
     if isinstance(outcome, int):
-        assert refusal(lambda: tokens.make(one, PlayedSession(caller), calls.Token(user_name=asked))) == outcome
+        assert refusal(lambda: tokens.make(one, PlayedSession(caller), clusterargs.Token(user_name=asked))) == outcome
         return
-    made = tokens.make(one, PlayedSession(caller), calls.Token(user_name=asked))["token"]
+    made = tokens.make(one, PlayedSession(caller), clusterargs.Token(user_name=asked))["token"]
     claims = json.loads(base64.urlsafe_b64decode(made.split(".")[1] + "=="))
     assert (claims["sun"], claims["exp"] - claims["iat"]) == (outcome, 1800)
 
 
 def test_without_the_plugin_there_are_none():
-    assert refusal(lambda: tokens.make(controller(Tokens()), PlayedSession(ADMIN), calls.Token())) == 8004
+    assert refusal(lambda: tokens.make(controller(Tokens()), PlayedSession(ADMIN), clusterargs.Token())) == 8004
     session = PlayedSession(ALICE)
-    assert refusal(lambda: tokens.authenticate(controller(Tokens()), session, calls.Authenticate(token="x"))) == 1007
+    assert (
+        refusal(lambda: tokens.authenticate(controller(Tokens()), session, clusterargs.Authenticate(token="x"))) == 1007
+    )
 
 
 def test_a_bad_token_leaves_nobody_behind_it():
     session = PlayedSession(ADMIN)
-    assert refusal(lambda: tokens.authenticate(controller(), session, calls.Authenticate(token="x"))) == 1007
+    assert refusal(lambda: tokens.authenticate(controller(), session, clusterargs.Authenticate(token="x"))) == 1007
     assert session.caller is None
 
 
 def test_a_token_of_nobody_here_does_not_count():
     made = Tokens(KEY).make("nobodyhere", 60, NOW)
-    assert refusal(lambda: tokens.authenticate(controller(), PlayedSession(), calls.Authenticate(token=made))) == 1007
+    assert (
+        refusal(lambda: tokens.authenticate(controller(), PlayedSession(), clusterargs.Authenticate(token=made)))
+        == 1007
+    )
 
 
 def test_a_token_makes_its_connection_that_users():
     session = PlayedSession(ALICE)
-    tokens.authenticate(controller(), session, calls.Authenticate(token=Tokens(KEY).make("root", 60, NOW)))
+    tokens.authenticate(controller(), session, clusterargs.Authenticate(token=Tokens(KEY).make("root", 60, NOW)))
     assert session.caller.uid == 0
 
 
@@ -149,9 +155,22 @@ def test_commands_in_a_job_elsewhere_show_a_word_that_is_not_the_agents():
     assert shown == "7:" + job_word("agents") and "agents" not in shown
     session = PlayedSession()
     word = shown.partition(":")[2]
-    tokens.authenticate(controller(jobs=[a_job()]), session, calls.Authenticate(token=word, job_id=7))
+    tokens.authenticate(controller(jobs=[a_job()]), session, clusterargs.Authenticate(token=word, job_id=7))
     assert session.caller.uid == 2001
     assert commands.remote(environ | {"SLURM_COMPAT_CONTROLLER": "unix:/run/c.sock"}) == {}
+
+
+def test_where_all_jobs_are_on_this_machine_nobodys_word_counts():
+    session = PlayedSession(ALICE)
+    shown = clusterargs.Authenticate(token=job_word("agents"), job_id=7)
+    assert refusal(lambda: tokens.authenticate(controller(jobs=[a_job()], tokens_travel=False), session, shown)) == 1007
+    assert session.caller is None
+
+
+@pytest.mark.parametrize("shown", ["é", "\udce9", "", "agents\0"])
+def test_a_word_of_other_letters_is_just_a_wrong_one(shown):
+    asked = clusterargs.Authenticate(token=shown, job_id=7)
+    assert refusal(lambda: tokens.authenticate(controller(jobs=[a_job()]), PlayedSession(), asked)) == 1007
 
 
 @pytest.mark.parametrize(
@@ -165,7 +184,7 @@ def test_commands_in_a_job_elsewhere_show_a_word_that_is_not_the_agents():
     ],
 )
 def test_a_jobs_word_counts_while_the_job_lives(jobs, word):
-    asked = calls.Authenticate(token=word, job_id=7)
+    asked = clusterargs.Authenticate(token=word, job_id=7)
     assert refusal(lambda: tokens.authenticate(controller(jobs=jobs), PlayedSession(ADMIN), asked)) == 1007
 
 

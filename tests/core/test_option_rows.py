@@ -33,7 +33,7 @@ def test_what_does_not_simply_work_says_why(row):
         assert any(other.name == row.same_as for other in ROWS)
 
 
-ELSEWHERE = ("reboot", "resources", "het-group", "external-launcher")  # refused by the controller or by srun itself
+ELSEWHERE = ("reboot", "resources", "het-group", "external-launcher", "x11")  # refused by the controller or by srun itself
 
 
 @pytest.mark.parametrize("name", [row.name for row in ROWS if row.fate == REFUSED and row.name not in ELSEWHERE])

@@ -25,7 +25,7 @@ LIMITS = [
     ("1-", 1440), ("1-0", 1440), ("1-12", 2160), ("1-12:30", 2190), ("2-00:00:30", 2881), ("00:00:30", 1),
     ("0:01", 1), ("1:61", 3), ("1:2:99", 64), ("0", UNLIMITED), ("-0", UNLIMITED), ("0:0", UNLIMITED),
     ("-1", UNLIMITED), ("infinite", UNLIMITED), ("UNLIMITED", UNLIMITED), ("4294967294", UNLIMITED),
-    ("-5", 0xFFFFFFFB),
+    ("-5", 0xFFFFE3E1),
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from slurm_compat.controller.reports import SizedRun, sizes_of
 from slurm_compat.controller.rollup import ASSOCIATION, Asked, Down, Hour, Reserved, Window
-from slurm_compat.core import calls
+from slurm_compat.core import bookargs
 from slurm_compat.store.rollups import PARTS
 
 HERE = Path(__file__).parent
@@ -125,7 +125,7 @@ class Controller:
             total = {tres: sums["total"] for tres, sums in cluster.items()}
             return {"rows": _used(inside, args["kind"]), "total": total}
         if name == "job_sizes":
-            return {"rows": sizes_of(calls.JobSizes(**args), self._runs)}
+            return {"rows": sizes_of(bookargs.JobSizes(**args), self._runs)}
         assert name == "reservation_usage"
         rows = [
             {"name": one.name, "id": number, "start": one.start, "end": one.end, "tres": one.tres, "used": used,

@@ -16,8 +16,9 @@ from slurm_compat.controller import accounting, reports, rolling
 from slurm_compat.controller.rolling import Rolling, days_around, days_within, roll, whole_hour
 from slurm_compat.controller.rollup import ASSOCIATION, HOUR
 from slurm_compat.controller.table import Table, job_row
-from slurm_compat.core.calls import Accounting, JobSizes
+from slurm_compat.core.bookargs import JobSizes
 from slurm_compat.core.cluster import ClusterConf
+from slurm_compat.core.jobargs import Accounting
 from slurm_compat.core.model import JobRequest
 from slurm_compat.store import history, rollups
 from slurm_compat.store.changes import Change

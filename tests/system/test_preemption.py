@@ -60,6 +60,10 @@ def shown(cluster: Cluster, job: str, form: str) -> str:
     return cluster.run("squeue", "-ha", "-j", job, "-o", form).out.strip()
 
 
+def exit_code(cluster: Cluster, job: str) -> str:
+    return cluster.run("scontrol", "show", "job", job).out.partition(" ExitCode=")[2].split()[0]
+
+
 def test_the_least_of_the_qos_goes_and_runs_again_later(yielding: Cluster, folder: Path) -> None:
     short = begun(yielding, folder, "-q", "short")
     normal = begun(yielding, folder, "-q", "normal")
@@ -80,7 +84,7 @@ def test_a_qos_may_cancel_instead(yielding: Cluster, folder: Path) -> None:
     high = yielding.wrap("true", "-q", "high", "--exclusive", "-N1")
     assert yielding.ended(high)[high] == ("COMPLETED", "0:0")
     assert yielding.ended(jobs[0])[jobs[0]][0] == "PREEMPTED"
-    assert "ExitCode=0:9" in yielding.run("scontrol", "show", "job", jobs[0]).out
+    assert exit_code(yielding, jobs[0]) == "0:9"
     assert shown(yielding, jobs[1], "%T") == "RUNNING"
 
 
@@ -93,7 +97,7 @@ def test_grace_is_kept_also_over_a_restart(yielding: Cluster, folder: Path) -> N
     yielding.start()
     assert yielding.ended(high)[high] == ("COMPLETED", "0:0")
     assert yielding.ended(jobs[0])[jobs[0]][0] == "PREEMPTED"
-    assert "ExitCode=0:9" in yielding.run("scontrol", "show", "job", jobs[0]).out
+    assert exit_code(yielding, jobs[0]) == "0:9"
     assert "got TERM" in (folder / jobs[0]).read_text()
 
 
