@@ -22,6 +22,7 @@ from slurm_compat.agent.batch import Batch
 from slurm_compat.agent.link import Link
 from slurm_compat.agent.loop import READ, WRITE, Loop, OnExit
 from slurm_compat.agent.processes import BATCH, Processes
+from slurm_compat.agent.timelimit import TimeLimit
 
 if TYPE_CHECKING:
     from slurm_compat.agent.steps import Step
@@ -53,10 +54,8 @@ class Agent:
         self.loop = Loop(self._reaped, self._stop)
         self._link_fd = -1
         self._alone_since = 0.0  # when the controller was last heard of, while there is no link to it
-        self._limit_timers: list[int] = []
+        self._limit = TimeLimit(self.loop, lambda: self.terminate("TIME LIMIT"), self._warn)
         self._kill_timer = 0
-        self._end_time = 0
-        self._suspended_at = 0.0
         self._extern_ended = False
         self._answered = False  # terminate came before launch
         self._known_steps: set[str] = set()
@@ -150,12 +149,12 @@ class Agent:
     def _launch(self, message: Message) -> None:
         """Start. The controller may say it again after a reconnect: one start is enough."""
         if self.packet:  # again, after the link was lost: what was changed meanwhile
-            if int(message.get("end_time") or 0) != self._end_time:
+            if int(message.get("end_time") or 0) != self._limit.end_time:
                 self._update(message)
             return
         self.packet = message
         self.node = message["nodes"][message["rank"]]["name"]  # Kubernetes may have another name for it
-        self._set_end(int(message.get("end_time") or 0))
+        self._limit.begin(message)
         try:
             self.user = launch.User.of(message["user"])
         except launch.Refused as problem:
@@ -304,47 +303,23 @@ class Agent:
         processes.kill_all(self.processes.everyone, self.loop.reap)
 
     def _suspend(self, message: Message) -> None:
-        if not self._suspended_at:
-            self._suspended_at = time.time()
-            self._forget_limit()
+        if self._limit.stop():
             processes.send(self.processes.everyone(), signal.SIGSTOP)
 
     def _resume(self, message: Message) -> None:
         """Go on; the time it was stopped does not count against its limit."""
-        if not self._suspended_at:
-            return
-        processes.send(self.processes.everyone(), signal.SIGCONT)
-        stopped, self._suspended_at = time.time() - self._suspended_at, 0.0
-        if self._end_time:
-            self._set_end(self._end_time + round(stopped))
+        if self._limit.go_on():
+            processes.send(self.processes.everyone(), signal.SIGCONT)
 
     def _update(self, message: Message) -> None:
         if "end_time" in message:
-            self._set_end(int(message["end_time"] or 0))
+            self._limit.set(int(message["end_time"] or 0))
 
     def _bye(self, message: Message) -> None:
         self._end_extern()
         self._done = True
 
     # --- the clock ---------------------------------------------------------------------------------------------------
-
-    def _set_end(self, end_time: int) -> None:
-        """The time limit ends at this moment, 0: never; with the warning signal before it."""
-        self._forget_limit()
-        self._end_time = end_time
-        if not end_time or self._suspended_at:
-            return
-        left = end_time - time.time()
-        over = int(self.packet["config"].get("over_time_limit") or 0) * 60
-        self._limit_timers.append(self.loop.after(left + over, lambda: self.terminate("TIME LIMIT")))
-        warning = self.packet.get("signal") or {}
-        if warning.get("number") and left > 0:
-            self._limit_timers.append(self.loop.after(left - warning.get("delay", 60), self._warn))
-
-    def _forget_limit(self) -> None:
-        for timer in self._limit_timers:
-            self.loop.forget(timer)
-        self._limit_timers.clear()
 
     def _warn(self) -> None:
         warning = self.packet["signal"]
@@ -378,7 +353,7 @@ class Agent:
 
     def batch_is_over(self) -> None:
         """The batch script has ended and was reported: the allocation's own record ends with it."""
-        self._forget_limit()
+        self._limit.forget()
         self._end_extern()
         if self._stopping:
             self._leave_soon()

@@ -60,7 +60,9 @@ def fields_asked(asked: Request, env: Mapping[str, str]) -> list[fieldprint.Plac
     if asked.long:
         text += sacct_fields.LONG
     try:
-        return fieldprint.chosen(text or env.get("SACCT_FORMAT") or sacct_fields.DEFAULT, sacct_fields.FIELDS)
+        return fieldprint.chosen(
+            text or env.get("SACCT_FORMAT") or sacct_fields.DEFAULT, sacct_fields.FIELDS, once=True
+        )
     except BadValue as problem:
         raise CommandError(f'sacct: error: Invalid field requested: "{problem}"') from None
 

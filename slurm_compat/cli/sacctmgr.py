@@ -60,7 +60,7 @@ def list_entity(settings: Settings, words: Sequence[str]) -> int:
     word = words[0].lower() if words else ""
     for name, least in LISTED:
         plural = name if name == "resource" else name + "s"
-        if len(word) >= least and plural.startswith(word) or (name, word) == ("account", "acct"):
+        if (len(word) >= least and plural.startswith(word)) or (name, word) == ("account", "acct"):
             break
     else:
         raise CommandError(*NO_ENTITY)
@@ -215,7 +215,7 @@ def process(settings: Settings, words: Sequence[str]) -> int:
             settings.ctx.err(line)
         return problem.code
     except SlurmError as problem:
-        if words[0].lower() [:3] in ("sho", "lis"):  # PrivateData
+        if words[0].lower()[:3] in ("sho", "lis"):  # PrivateData
             settings.ctx.err(f"sacctmgr: error: {problem.text}")
             settings.ctx.err(" Problem with query.")
         else:

@@ -67,7 +67,7 @@ def asked_for(argv: list[str]) -> Asked:
             setattr(asked, {"l": "label", "Q": "quiet"}.get(key, key), True)
     if len(operands) != 1:
         # said of none at all, too
-        raise CommandError("sattach: error: too many parameters", USAGE)
+        raise CommandError(USAGE, "sattach: error: too many parameters")
     asked.target = operands[0]
     return asked
 
@@ -86,7 +86,7 @@ def main(ctx: Context) -> int:
         return 0
     wanted = selected("sattach", asked.target)
     if not wanted.step:
-        raise CommandError("sattach: error: Failed to parse stepid from command line options", USAGE)
+        raise CommandError(USAGE, "sattach: error: Failed to parse stepid from command line options")
     if wanted.step in NOT_THESE:
         raise CommandError("sattach: error: Cannot be used with extern or batch steps")
     listener = None if asked.layout else Listener(ctx.env)

@@ -34,7 +34,7 @@ def update_verb(session: Session, words: list[str]) -> bool:
         # the real one takes no name of a level here
         if not name.isdigit():
             return session.fail(f"invalid debug level: {name}")
-        return _of_daemons(session, level=min(int(name), MOST_DEBUG))
+        return _of_daemons(session, level=str(min(int(name), MOST_DEBUG)))
     if any(word.lower().startswith("suspendexc") for word in words):
         # no power is saved here, so there is nothing to except from it
         return _of_daemons(session) and session.fail(f"slurm_update error: {errors.TEXT[errors.NOT_SUPPORTED]}")
@@ -53,7 +53,7 @@ def update_verb(session: Session, words: list[str]) -> bool:
 MOST_DEBUG = 9  # debug5
 
 
-def _of_daemons(session: Session, **args: int) -> bool:
+def _of_daemons(session: Session, **args: str) -> bool:
     try:
         session.ctx.controller.call("set_debug", **args)
     except SlurmError as problem:
@@ -89,6 +89,7 @@ def _subject(words: list[str]) -> tuple[str, str, list[str]]:
 
 
 def _update_job(session: Session, name: str, words: list[str]) -> bool:
+    words = [word for word in words if word.partition("=")[0].lower() not in ("job", "jobid")]  # said again
     changes = update.changes(words, update.JOB_KEYS, session.ctx.now(), update.bad_job_value)
     if "." in name:  # a step is updated as StepId
         return session.fail(f"{errors.TEXT[errors.INVALID_JOB_ID]} for job {name}")

@@ -19,10 +19,12 @@ def wanted_jobs(session: Session, words: list[str], fields: list[str]) -> list[d
     task: jobid.JobExpression | None = None
     if words:
         task = jobid.parse(words[0])
-        if task.tasks and task.task is None:
+        if task.step or (task.tasks and task.task is None):
             raise BadValue(words[0])  # of tasks one is shown, or all with their array
         job_ids = [task.job_id]
     rows = session.rows("jobs", fields, job_ids=job_ids)
+    if task is not None and task.offset is not None:
+        rows = [row for row in rows if row["het_job_id"] == task.job_id and row["het_job_offset"] == task.offset]
     return [row for row in rows if _of_task(row, task)] if task is not None and task.tasks else rows
 
 
@@ -56,6 +58,9 @@ def _of_task(row: dict[str, Any], wanted: jobid.JobExpression) -> bool:
         return bool(row["array_task_id"] == task)
     waiting = taskids.parse(row["array_task_string"], ANY_TASK).ranges
     row["array_task_string"] = str(task)
+    for field in ("standard_output", "standard_error"):
+        if isinstance(row.get(field), str):  # the record has its own number where a task's stands
+            row[field] = row[field].replace(str(taskids.NO_TASK), str(task))
     row["one_task"] = True
     return taskids.contains(waiting, task)
 

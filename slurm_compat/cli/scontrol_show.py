@@ -140,6 +140,8 @@ def job_lines(job: Row, time_format: TimeFormat, details: bool) -> list[str]:
             f"StdIn={job['standard_input']}",
             f"StdOut={job['standard_output']}",
         ]
+    if job["minimum_switches"]:
+        lines.append(f"Switches={job['minimum_switches']}@{duration(job['maximum_switch_wait_time'])}")
     if job["spread_job"]:
         lines.append("SpreadJob=Yes")
     lines += [f"{label}={job[field]}" for label, field in TRES_LINES if job[field]]
@@ -216,9 +218,6 @@ def _optional_texts(job: Row) -> list[tuple[str, str]]:
         ("BurstBuffer", job["burst_buffer"]),
         ("Power", job["power"]),
     ]
-    if job["minimum_switches"]:
-        wait = job["maximum_switch_wait_time"]
-        pairs.append(("Switches", f"{job['minimum_switches']}@{duration(wait)}"))
     return [(label, text) for label, text in pairs if text]
 
 
@@ -239,7 +238,7 @@ def step_lines(step: Row, time_format: TimeFormat) -> list[str]:
         f"TRES={null(step['tres_alloc_str'])}",
         f"ResvPorts={null(step['resv_ports'])}",
         f"CPUFreqReq={step['cpu_freq'] or 'Default'}{layout}",
-        f"SrunHost:Pid={step['srun_host']}:{step['srun_pid']}",
+        f"SrunHost:Pid={null(step['srun_host'])}:{step['srun_pid']}",
     ]
 
 
@@ -261,7 +260,7 @@ def node_lines(node: Row, time_format: TimeFormat, details: bool) -> list[str]:
         f"ActiveFeatures={null(node['active_features'])}",
         f"Gres={null(node['gres'])}",
     ]
-    if details:
+    if details and node["gres"]:
         lines += [f"GresDrain={node['gres_drained'] or 'N/A'}", f"GresUsed={node['gres_used']}"]
     lines += [
         f"NodeAddr={node['address']} NodeHostName={node['hostname']} Version={node['version']}",

@@ -126,7 +126,8 @@ def asked_for(argv: Sequence[str], env: Mapping[str, str]) -> Asked:
         raise CommandError("sinfo: error: Conflicting options, -a and -p, specified. Please choose one or the other.")
     if asked.partitions is None and env.get("SINFO_PARTITION") and "SINFO_ALL" in env:
         raise CommandError(
-            "sinfo: error: Conflicting options, SINFO_ALL and SINFO_PARTITION, specified. Please choose one or the other."
+            "sinfo: error: Conflicting options, SINFO_ALL and SINFO_PARTITION, specified."
+            " Please choose one or the other."
         )
     if asked.partitions is None and env.get("SINFO_PARTITION"):
         asked.partitions = env["SINFO_PARTITION"].split(",")

@@ -32,7 +32,9 @@ IDENTITY = [
     "job_id", "array_job_id", "array_task_id", "array_task_string", "het_job_id", "het_job_offset", "sluid",
 ]  # fmt: skip
 # what tells which rows squeue shows as one
-MERGED = ["array_job_id", "array_task_id", "array_task_string", "job_state", "state_flags", "job_id"]
+MERGED = [
+    "array_job_id", "array_task_id", "array_task_string", "job_state", "state_flags", "job_id", "name", "partition",
+]  # fmt: skip
 STATE_ONLY = {*IDENTITY, "job_state", "state_flags"}  # what --only-job-state knows
 ABSENT: dict[str, Any] = {"str": "", "int": 0, "bool": False, "float": 0.0, "list[str]": []}
 
@@ -306,13 +308,14 @@ class Report:
         return row
 
     def _merged(self, rows: list[Row]) -> list[Row]:
-        """Tasks that wait are shown in their array's record, also those that have left it, as long as there is one."""
+        """Tasks that wait are shown in their array's record, also those that have left it, as long as there is one, but
+        for those that have another name or partition."""
         places = [self.positions[name] for name in MERGED]
-        array_id, task_id, string, state, flags, job_id = places
-        waiting: dict[int, list[Row]] = {}
+        array_id, task_id, string, state, flags, job_id, name_at, partition = places
+        waiting: dict[tuple[Any, ...], list[Row]] = {}
         for row in rows:
             if row[array_id] and row[state] == states.PENDING and states.COMPLETING not in row[flags]:
-                waiting.setdefault(row[array_id], []).append(row)
+                waiting.setdefault((row[array_id], row[name_at], row[partition]), []).append(row)
         gone: set[int] = set()
         changed: dict[int, Row] = {}
         for some in waiting.values():

@@ -92,7 +92,7 @@ def main(ctx: Context) -> int:
     if asked.pids:
         text = PIDS + (asked.fields or "")
     try:
-        placed = fieldprint.chosen(text, FIELDS)
+        placed = fieldprint.chosen(text, FIELDS, once=True)
     except BadValue as problem:
         raise CommandError(f'sstat: error: Invalid field requested: "{problem}"') from None
     if asked.header:

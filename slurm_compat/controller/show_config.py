@@ -279,7 +279,7 @@ ROWS: tuple[tuple[str, Text], ...] = (
     ("SwitchType", "(null)"),
     ("TaskEpilog", "(null)"),
     ("TaskPlugin", lambda conf, live: "(null)" if conf.task_plugin == "task/none" else conf.task_plugin),
-    ("TaskPluginParam", "(null)"),
+    ("TaskPluginParam", "(null type)"),
     ("TaskProlog", "(null)"),
     ("TCPTimeout", "2 sec"),
     ("TLSParameters", "(null)"),

@@ -102,6 +102,10 @@ def one(controller: Controller, caller: Caller, job: Job, changes: dict[str, Any
                 setters.append((setter, value))
             elif name in _REFUSED:
                 raise SlurmError(*_REFUSED[name])
+            elif name == "deadline" and int(value) < controller.now():
+                raise SlurmError(errors.INVALID_TIME_VALUE)
+            elif name == "account" and not value:
+                raise SlurmError(errors.INVALID_ACCOUNT)
             elif job.state != PENDING and name in _SAME_IS_FINE and value == _present(job, name):
                 continue
             elif name in _REQUEST_TYPES and name not in _SAID_ONCE:
@@ -207,6 +211,8 @@ def _with_request(controller: Controller, caller: Caller, job: Job, changes: dic
     if "begin_time" in changes:
         job.begin_time = accepted.begin_time if accepted.begin_time > controller.now() else 0
         job.eligible_time = accepted.begin_time
+    if "time_minimum" in changes:
+        job.time_minimum = accepted.time_minimum or 0
     if "nice" in changes:
         job.nice = accepted.nice
     if "reservation" in changes:

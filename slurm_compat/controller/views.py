@@ -86,7 +86,7 @@ def command(job: Job) -> str:
     if not argv:
         return ""
     path = argv[0] if argv[0].startswith("/") else os.path.join(job.request.current_working_directory, argv[0])
-    return " ".join([os.path.normpath(path), *argv[1:]])
+    return os.path.normpath(path)  # what it was given stands in the submit line
 
 
 @lru_cache(maxsize=1024)

@@ -35,14 +35,18 @@ class Placed(NamedTuple):
     width: int
 
 
-def chosen(text: str, table: Sequence[Field]) -> list[Placed]:
-    """The fields of "jobid%20,state,elapsed%-12". Raises BadValue with the name that no field begins with."""
+def chosen(text: str, table: Sequence[Field], once: bool = False) -> list[Placed]:
+    """The fields of "jobid%20,state,elapsed%-12". Raises BadValue with the name that no field begins with.
+
+    `once`, as sacct and sstat have it: there is one of each field, which has the width given last in all its places,
+    and nothing between two commas ends the list.
+    """
     placed: list[Placed] = []
-    widths: dict[str, int] = {}  # a field given again has the width given last, in all of its places
+    widths: dict[str, int] = {}
     tokens = text.split(",")
-    if "" in tokens:  # nothing between two commas ends the list
+    if once and "" in tokens:
         tokens = tokens[: tokens.index("")]
-    for token in tokens:
+    for token in filter(None, tokens):
         name, percent, width = token.partition("%")
         found = named(name, table)
         if name.lower() in ("", "all"):
@@ -50,9 +54,9 @@ def chosen(text: str, table: Sequence[Field]) -> list[Placed]:
         elif found is None:
             raise BadValue(name)
         else:
-            if percent:
+            if once and percent:
                 widths[found.name] = _width(width)
-            placed.append(Placed(found, found.width))
+            placed.append(Placed(found, _width(width) if percent else found.width))
     return [cell._replace(width=widths.get(cell.field.name, cell.width)) for cell in placed]
 
 

@@ -130,7 +130,7 @@ JOB_FIELDS: dict[str, str] = {
     "segment_size": "int",
     "nice": "int",
     # what it runs
-    "command": "str: path of the script with its arguments, '' for --wrap and standard input",
+    "command": "str: path of the script, '' for --wrap and standard input",
     "submit_line": "str",
     "current_working_directory": "str",
     "standard_input": "str: expanded as far as can be known, absolute",

@@ -49,9 +49,7 @@ def split(text: str) -> list[str]:
             if depth > 1:
                 raise BadValue(f"nested brackets in {text}")
         elif char == "]":
-            depth -= 1
-            if depth < 0:
-                raise BadValue(f"unpaired bracket in {text}")
+            depth = max(depth - 1, 0)  # one that closes nothing is part of a name
         elif char in ", \t\n" and not depth:
             parts.append(text[start:index])
             start = index + 1

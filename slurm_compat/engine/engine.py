@@ -300,6 +300,8 @@ class Engine:
             category=frame.get("category", ""),
             subcategory=frame.get("subcategory", ""),
         )
+        if frame.get("started"):  # its start may have been told while we were away
+            self.scheduler.pod_running(frame["job_id"], frame["run_id"], frame["started"], self._out)
         self.scheduler.pod_ended(frame["job_id"], frame["run_id"], ended, self._now(), self._out)
         self._forgets.append(frame["run_id"])
 

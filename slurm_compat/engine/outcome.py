@@ -48,6 +48,7 @@ def ended_frame(
         "cause": cause,
         "reason": reason,
         "containers": containers,
+        "started": record.get("started", 0.0),
         "at": at,
         "category": category,
         "subcategory": subcategory,

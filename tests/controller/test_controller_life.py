@@ -456,3 +456,80 @@ def test_a_cluster_file_read_again_keeps_jobs_and_drained_nodes(tmp_path):
         return names, nodes["node01"].allocated_cpus, nodes["node02"].state_flags, nodes["node02"].reason
 
     assert play(tmp_path, story) == (("oracle", 7), 1, ["DRAIN"], "disk")
+
+
+@pytest.mark.parametrize("trusted, token", [(False, None), (True, "forged"), (True, "é"), (True, "")])
+def test_an_agent_on_this_machine_needs_the_token_and_to_be_of_our_own_pods(tmp_path, trusted, token):
+    async def story(world):
+        job_id = await world.submit()
+        await world.placed(job_id)
+        job = world.job(job_id)
+        hello = AgentHello(
+            job_id=job_id, token=job.token if token is None else token, restart=job.attempt, rank=0, node="node01",
+            address="127.0.0.1", pid=1, cpu_ids=[0], gpus=[],
+        )  # fmt: skip
+        session = PlayedSession()
+        with pytest.raises(SlurmError) as refused:
+            world.controller.agents.hello(Link(hello, session.send, session.close, trusted))
+        return refused.value.number, session.sent
+
+    assert play(tmp_path, story) == (2002, [])
+
+
+def test_an_agent_whose_time_is_over_can_say_what_it_likes(tmp_path):
+    async def story(world):
+        job_id = await world.submit()
+        await world.placed(job_id)
+        link, session = world.agent(job_id, token="anything", attempt=world.job(job_id).attempt + 1)
+        world.says(link, "batch_ended", seq=4, status=0, time=1, usage={})
+        return session.sent, world.job(job_id).state
+
+    assert play(tmp_path, story) == ([{"msg": "bye"}, {"msg": "ack", "seq": 4}], "PENDING")
+
+
+@pytest.mark.parametrize("asked", [{"group_id": 0}, {"user_id": 0}, {"user_id": ALICE.uid, "group_id": 42}])
+def test_nobody_gives_himself_a_group_or_another_name(tmp_path, asked):
+    async def story(world):
+        with pytest.raises(SlurmError) as refused:
+            await world.submit(**asked)
+        return refused.value.number
+
+    assert play(tmp_path, story) == 2002
+
+
+@pytest.mark.parametrize(
+    "asked, refused",
+    [
+        ({"comment": "x" * 1024}, 0),
+        ({"comment": "x" * 1025}, 2012),
+        ({"mail_user": "x" * 1025}, 2012),
+        ({"extra": "x" * 1025}, 2012),
+        ({"network": "x" * 1025}, 2012),
+        ({"standard_output": "x" * 1025}, 0),
+        ({"standard_output": "x" * 4097}, 2012),
+        ({"argv": ["/bin/true", *map(str, range(100_000))]}, 0),
+        ({"argv": ["x" * (5 << 20)]}, 2012),
+        ({"rlimits": {"x" * (1 << 20): 1}}, 2012),
+        ({"het_components": [JobRequest()] * 200}, 2036),
+    ],
+)
+def test_texts_have_the_lengths_that_slurm_allows(tmp_path, asked, refused):
+    async def story(world):
+        try:
+            await world.submit(**asked)
+        except SlurmError as problem:
+            return problem.number
+        return 0
+
+    assert play(tmp_path, story) == refused
+
+
+def test_no_update_makes_a_text_longer_than_it_may_be(tmp_path):
+    async def story(world):
+        job_id = await world.submit(hold=True)
+        long = await world.call("update_job", targets=[str(job_id)], changes={"comment": "x" * 1025})
+        short = await world.call("update_job", targets=[str(job_id)], changes={"comment": "x" * 1024})
+        return long["errors"], short["errors"], len(world.job(job_id).comment)
+
+    (error,), none, length = play(tmp_path, story)
+    assert (error[1], none, length) == (2012, [], 1024)

@@ -27,7 +27,9 @@ def serve(tmp_path, work, power=False, most=crowd.MOST_CONNECTIONS):
     """Run `work(server, connect)` against a server whose callers are users, or its own."""
 
     async def run():
-        server = Server(answers, lambda uid, gid: Caller(7, 7, "u", "g", False, False, slurm_user=power), lambda _: None)
+        server = Server(
+            answers, lambda uid, gid: Caller(7, 7, "u", "g", False, False, slurm_user=power), lambda _: None
+        )
         server.crowd.most = most
         path = str(tmp_path / "c.sock")
         await server.listen_unix(path)
@@ -158,7 +160,10 @@ def test_the_log_is_not_flooded(caplog):
             one.tell("a\nb")
         now[0] += 61
         one.tell("c")
-    assert [record.getMessage() for record in caplog.records] == ["a b"] * crowd.LINES + ["970 more lines like these", "c"]
+    assert [record.getMessage() for record in caplog.records] == ["a b"] * crowd.LINES + [
+        "970 more lines like these",
+        "c",
+    ]
 
 
 @pytest.mark.parametrize("files, each", [(64, 16), (1024, 256), (16384, 1024), (1 << 20, 1024)])

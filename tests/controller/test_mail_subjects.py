@@ -127,3 +127,21 @@ def test_what_the_program_is_told():
         "SLURM_JOB_STDOUT": "slurm-%j.out",
     }
     assert wanted.items() <= data["environment"].items()
+
+
+@pytest.mark.parametrize(
+    "to, sent",
+    [
+        ("alice", True), ("alice@example.org", True), ("a@b,c.d+e@f", True), ("a b", True), ("Ünal@x", True),
+        ("|touch /tmp/x", False), ("/etc/cron.d/x", False), ("+folder", False), ("-Xfile", False), ("a,|sh", False),
+        ("a `id`", False), ("a\n|sh", False), ("\\root", False), ("", False), (", ,", False), ("a@b,/etc/x", False),
+    ],
+)  # fmt: skip
+def test_only_people_get_mail(to, sent):
+    """Mail programs write to a file, or start a command, that a recipient names, as the controller's user."""
+    assert mail.is_address(to) is sent
+
+
+def test_a_name_begins_no_header():
+    subject = told(mailed("END", name="a\nBcc: root\r\n\x1b[31m", state="COMPLETED"), "END")
+    assert subject.startswith("Slurm Job_id=7 Name=a Bcc: root   [31m Ended, Run time 00:00:05")

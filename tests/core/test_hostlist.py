@@ -32,7 +32,7 @@ def test_host_lists_as_scontrol_shows_them(text, names, given, ordered):
     assert hostlist.compress_sorted(names.split()) == ordered
 
 
-@pytest.mark.parametrize("text", ["n[3-1]", "n[1-", "n[a-b]", "n1]", "n[[1]]", "n[0-9999999]", "n[1-300][1-300]"])
+@pytest.mark.parametrize("text", ["n[3-1]", "n[1-", "n[a-b]", "n[[1]]", "n[0-9999999]", "n[1-300][1-300]"])
 def test_what_is_no_host_list_is_refused(text):
     with pytest.raises(BadValue):
         hostlist.expand(text)

@@ -132,3 +132,24 @@ def test_a_ticket_of_an_srun_that_has_gone_is_worth_nothing():
     srun.closed = True
     with pytest.raises(SlurmError):
         relays.dial(Played(), TICKET)
+
+
+def test_what_was_not_sent_can_not_be_taken():
+    """Else one end could fill the other's answers for ever, who need not read them."""
+    agent, taker, _, _ = joined()
+    taker.on_message({"took": 5})
+    assert not taker.closed
+    taker.on_message({"took": 1})
+    assert taker.closed and agent.sent == [{"took": 5}]
+
+
+def test_empty_frames_and_too_many_early_ones_end_the_line():
+    relays, srun = Relays(), Played()
+    relays.listen(srun, [f"relay:{TICKET}"])
+    empty, many = Played(), Played()
+    for session in (empty, many):
+        relays.dial(session, TICKET)
+    empty.on_message({"data": ""})
+    for _ in range(3000):
+        many.on_message({"data": "QQ=="})
+    assert empty.closed and many.closed
