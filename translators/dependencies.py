@@ -28,8 +28,8 @@ def parse(text: str) -> Dependency:
     """ "afterok:7:8,singleton" -> terms in order, each once. Raises SlurmError for what is no dependency."""
     if not text:
         return Dependency([], False)
-    if text.isascii() and text.isdigit():
-        text = f"afterany:{text}"  # the oldest form
+    if text.isascii() and text.replace(",", "").isdigit():
+        text = ",".join(f"afterany:{one}" for one in text.split(",") if one)  # the oldest form
     any_of = "?" in text
     if any_of and "," in text:
         raise SlurmError(DEPENDENCY)

@@ -56,6 +56,8 @@ def submitted(ctx: Context) -> int:
     def directives(rest: list[str], attrs: dict[str, Any]) -> list[list[str]]:
         found.append(script_of(ctx, rest, attrs))
         groups = script.option_groups(found[0])
+        if script.says_packjob(found[0]):
+            ctx.err('sbatch: warning: The "packjob" component separator is deprecated. Please use "hetjob" instead.')
         if not (attrs.get("ignore_pbs") or "SBATCH_IGNORE_PBS" in ctx.env):
             foreign = pbs.options(found[0])
             groups[0] = groups[0] + foreign.options

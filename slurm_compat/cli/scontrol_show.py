@@ -142,14 +142,20 @@ def job_lines(job: Row, time_format: TimeFormat, details: bool) -> list[str]:
         ]
     if job["minimum_switches"]:
         lines.append(f"Switches={job['minimum_switches']}@{duration(job['maximum_switch_wait_time'])}")
-    if job["spread_job"]:
-        lines.append("SpreadJob=Yes")
+    told = {True: ["KillOnInvalidDependent=Yes"], False: ["KillOnInvalidDependent=No"]}
+    flags = told.get(job["kill_on_invalid_dependency"], []) + (["SpreadJob=Yes"] if job["spread_job"] else [])
+    if flags:
+        lines.append(" ".join(flags))
+    if job["oom_kill_step"] is not None:
+        lines.append(f"OOMKillStep={job['oom_kill_step']}")
     lines += [f"{label}={job[field]}" for label, field in TRES_LINES if job[field]]
     if job["mail_user"] or job["mail_type"]:
         mail_type = ",".join(job["mail_type"])
         lines.append(f"MailUser={job['mail_user'] or job['user_name']} MailType={mail_type or 'NONE'}")
     if job["tasks_per_tres"]:
         lines.append(f"NtasksPerTRES={job['tasks_per_tres']}")
+    if job["segment_size"]:
+        lines.append(f"SegmentSize={job['segment_size']}")
     return lines
 
 

@@ -109,6 +109,11 @@ def option_groups(script: Script) -> list[list[str]]:
     return groups
 
 
+def says_packjob(script: Script) -> bool:
+    """Whether components are parted by the old name of `hetjob`."""
+    return any(line.text.split() == ["packjob"] for line in directives(script.body, "#SBATCH"))
+
+
 def split_words(text: str, place: str = "") -> list[str]:
     r"""Words as sbatch reads them: blanks separate, '…' and "…" hold together, \ takes the next letter as it is.
 

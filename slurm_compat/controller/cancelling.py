@@ -15,7 +15,7 @@ from slurm_compat.controller.targets import Found, find
 from slurm_compat.core import errors, taskids
 from slurm_compat.core.errors import SlurmError
 from slurm_compat.core.jobargs import Cancel
-from slurm_compat.core.states import COMPLETING, PENDING, shown_state
+from slurm_compat.core.states import COMPLETING, PENDING, STOPPED, shown_state
 from slurm_compat.store.changes import Change
 
 if TYPE_CHECKING:
@@ -113,9 +113,18 @@ def _job(controller: Controller, caller: Caller, args: Cancel, job: Job, change:
         raise SlurmError(errors.TRANSITION_STATE_NO_UPDATE)
     if COMPLETING in job.flags:
         raise SlurmError(errors.ALREADY_DONE)
+    if args.signal in (signals.SIGSTOP, signals.SIGCONT):
+        _stopped(controller, job, args.signal == signals.SIGSTOP, change)
     to = "all" if args.full else "batch" if args.batch else "steps"
     for one in het.components(controller.table, job) if not job.het_offset else [job]:
         controller.agents.tell(one.job_id, {"msg": "signal", "to": to, "signal": args.signal})
+
+
+def _stopped(controller: Controller, job: Job, stopped: bool, change: Change) -> None:
+    """A job that was sent SIGSTOP is shown as STOPPED until SIGCONT, or its end."""
+    if stopped != (STOPPED in job.flags):
+        job.flags = [*job.flags, STOPPED] if stopped else [flag for flag in job.flags if flag != STOPPED]
+        controller.put(change, job, "stopped" if stopped else "continued")
 
 
 def _step(controller: Controller, caller: Caller, args: Cancel, job: Job, step_id: str, change: Change) -> None:

@@ -225,9 +225,9 @@ class Cluster:
             preferred = msgspec.structs.replace(request, constraints=request.prefer, prefer="")
             found = self.lay_out(preferred, job.partition, free=True, open_only=True)
             if found.members:
-                return looked_at(found)
+                return looked_at(found, request)
         found = self.lay_out(request, job.partition, free=True, open_only=True)
-        return looked_at(found) if found.members else None
+        return looked_at(found, request) if found.members else None
 
     def partition_of_nodes(self, partition: str, nodes: Sequence[str]) -> str:
         """Which of a job's partitions ("a,b") its nodes are in."""
@@ -415,9 +415,14 @@ class Cluster:
         self.generation += 1
 
 
-def looked_at(shape: Shape) -> Shape:
-    """A shape as it is shown once the scheduler had a look: with the nodes it would take."""
-    return msgspec.structs.replace(shape, node_count=len(shape.members)) if shape.members else shape
+def looked_at(shape: Shape, request: JobRequest) -> Shape:
+    """A shape as it is shown once the scheduler had a look: with the nodes it would take.
+
+    What named neither nodes nor tasks has no most nodes from then on.
+    """
+    named = shape.tasks_given or request.minimum_nodes or request.maximum_nodes or request.tasks_per_node
+    most = shape.max_nodes if named else 0
+    return msgspec.structs.replace(shape, node_count=len(shape.members), max_nodes=most) if shape.members else shape
 
 
 def complete(conf: ClusterConf, machine: Machine) -> ClusterConf:

@@ -99,7 +99,7 @@ def check(
     if not hold or will_run:
         fits.check(request, partition, time_limit, shape, cluster, will_run, qos)
         check_nodes_reserved(reserved.Asking(request, time_limit, shape), partition, cluster, now, will_run)
-        shape = looked_at(shape)
+        shape = looked_at(shape, request)
     return Accepted(
         partition=partition,
         account=link.account,

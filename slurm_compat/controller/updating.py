@@ -198,7 +198,7 @@ def _with_request(controller: Controller, caller: Caller, job: Job, changes: dic
     )
     job = copy.copy(controller.handover.take_back(job, change, "updated"))
     job.request = request
-    job.shape = accepted.shape if job.hold else looked_at(accepted.shape)
+    job.shape = accepted.shape if job.hold else looked_at(accepted.shape, job.request)
     job.partition = accepted.partition
     job.account, job.qos, job.association_id = accepted.account, accepted.qos, accepted.association_id
     job.tres_req_str = accepted.tres_req_str

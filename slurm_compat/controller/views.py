@@ -218,6 +218,8 @@ JOB: dict[str, str] = {
     "excluded_nodes": "node_set(r.excluded_nodes) if r.excluded_nodes else ''",
     "features": "r.constraints.replace(',', '&')",
     "prefer": "r.prefer",
+    "kill_on_invalid_dependency": "r.kill_on_invalid_dependency",
+    "oom_kill_step": "r.oom_kill_step",
     "batch_features": "r.batch_features",
     "cluster_features": "r.cluster_constraint",
     "contiguous": "r.contiguous",

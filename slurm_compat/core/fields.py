@@ -109,6 +109,8 @@ JOB_FIELDS: dict[str, str] = {
     "excluded_nodes": "str",
     "features": "str",
     "prefer": "str",
+    "kill_on_invalid_dependency": "bool|None: None where the request did not say",
+    "oom_kill_step": "int|None: None where the request did not say",
     "batch_features": "str",
     "cluster_features": "str",
     "contiguous": "bool",
