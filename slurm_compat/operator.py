@@ -44,12 +44,13 @@ def answers(state: str) -> dict[str, Any] | None:
     """The controller's answer to a ping, None when it gives none."""
     import socket
 
-    from slurm_compat.cli.controller import Connection, ControllerDown, connect_unix
+    from slurm_compat.cli.controller import Connection, ControllerDown
+    from slurm_compat.core import unixsocket
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(5)
         try:
-            connect_unix(sock, os.path.join(state, "run", "controller.sock"))
+            unixsocket.connect(sock, os.path.join(state, "run", "controller.sock"))
             return Connection(sock).call("ping")
         except (OSError, ControllerDown):
             return None

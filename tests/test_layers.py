@@ -38,6 +38,7 @@ STDLIB_ONLY_CORE = {
     "binding",
     "cpulist",
     "errors",
+    "folded",
     "hostlist",
     "multiprog",
     "patterns",
@@ -45,6 +46,7 @@ STDLIB_ONLY_CORE = {
     "relayline",
     "signals",
     "stepio",
+    "unixsocket",
 }
 
 

@@ -10,8 +10,10 @@ VARIABLES; recorded environments of 26.05.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from slurm_compat.core.folded import folded
 
 UNLIMITED = 0xFFFFFFFF  # minutes; core/model.py
 YEAR = 365 * 24 * 3600  # the end Slurm tells a job without limit, after its start
@@ -33,17 +35,6 @@ def split(block: bytes) -> dict[str, str]:
     """The variables of a NUL-separated block; entries without a name are dropped, the last of a name counts."""
     pairs = (entry.partition("=") for entry in block.decode("utf-8", "surrogateescape").split("\0"))
     return {name: value for name, equals, value in pairs if name and equals}
-
-
-def counts(numbers: Iterable[int]) -> str:
-    """Numbers by node as Slurm folds them: [4, 4, 2] is "4(x2),2"."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and runs[-1][0] == number:
-            runs[-1][1] += 1
-        else:
-            runs.append([number, 1])
-    return ",".join(f"{number}(x{times})" if times > 1 else str(number) for number, times in runs)
 
 
 def gpu_indices(ids: Sequence[str]) -> str:
@@ -190,13 +181,13 @@ def _job_shape(launch: Launch) -> dict[str, str]:
     node_list, node_count = job["nodes"], str(len(nodes))
     cpus_on_node = str(nodes[launch["rank"]]["cpus"])
     env = {
-        "SLURM_TASKS_PER_NODE": counts(_tasks_on(node, job) for node in nodes),
+        "SLURM_TASKS_PER_NODE": folded(_tasks_on(node, job) for node in nodes),
         "SLURM_CLUSTER_NAME": launch["config"]["cluster_name"],
         "SLURM_JOB_ID": str(job["job_id"]),
         "SLURM_JOB_NUM_NODES": node_count,
         "SLURM_JOB_NODELIST": node_list,
         "SLURM_JOB_PARTITION": job["partition"],
-        "SLURM_JOB_CPUS_PER_NODE": counts(node["cpus"] for node in nodes),
+        "SLURM_JOB_CPUS_PER_NODE": folded(node["cpus"] for node in nodes),
         "SLURM_JOBID": str(job["job_id"]),
         "SLURM_NNODES": node_count,
         "SLURM_NODELIST": node_list,

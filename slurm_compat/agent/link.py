@@ -15,7 +15,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.core import rawbytes
+from slurm_compat.core import rawbytes, unixsocket
 
 if TYPE_CHECKING:
     from slurm_compat.agent.tls import Tls
@@ -72,7 +72,7 @@ def dial(address: str) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.setblocking(False)
         try:
-            _connect_unix(sock, path)
+            unixsocket.connect(sock, path)
         except OSError:
             sock.close()
             raise
@@ -91,18 +91,6 @@ def dial(address: str) -> socket.socket:
         sock.close()
         raise OSError(problem, os.strerror(problem))
     return sock
-
-
-def _connect_unix(sock: socket.socket, path: str) -> None:
-    """sun_path holds 107 bytes; a longer path is reached through its directory's descriptor."""
-    if len(os.fsencode(path)) <= 107:
-        sock.connect(path)
-        return
-    directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
-    try:
-        sock.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
-    finally:
-        os.close(directory)
 
 
 class Link:

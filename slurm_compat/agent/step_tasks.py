@@ -16,13 +16,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from slurm_compat.agent import environment, pmi
 from slurm_compat.agent import launch as launching
+from slurm_compat.agent import pmi
 from slurm_compat.agent.launch import Program, User
 from slurm_compat.agent.streams import WRITE, CannotOpen, error_line
 from slurm_compat.agent.usage import Meter
 from slurm_compat.core import multiprog, patterns, stepio
 from slurm_compat.core.cpulist import cpu_numbers
+from slurm_compat.core.folded import folded
 from slurm_compat.core.hostlist import compress
 from slurm_compat.core.stepio import Lines
 
@@ -151,7 +152,7 @@ def with_step_gpus(launched: Mapping[str, Any], resources: Sequence[Sequence[Any
 
 def step_environment(layout: Sequence[Sequence[Any]]) -> dict[str, str]:
     """What srun could not know before the step had its nodes."""
-    per_node = environment.counts(len(ranks) for _, ranks, *_ in layout)
+    per_node = folded(len(ranks) for _, ranks, *_ in layout)
     tasks = str(sum(len(ranks) for _, ranks, *_ in layout))
     return {
         "SLURM_NNODES": str(len(layout)),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from slurm_compat.cli import where
+from slurm_compat.core import unixsocket
 from slurm_compat.core.errors import CONNECT_FAILURE, TIMED_OUT, ZERO_BYTES, SlurmError
 from slurm_compat.core.relayline import RelayLine
 from slurm_compat.core.wire import BadFrame, frame, read_frame
@@ -138,7 +138,7 @@ def connector(env: Mapping[str, str], wait: float = CONNECT_WAIT) -> Callable[[]
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             sock.settimeout(CALL_TIMEOUT)
             try:
-                connect_unix(sock, place.path)
+                unixsocket.connect(sock, place.path)
                 return Connection(sock)
             except (FileNotFoundError, ConnectionRefusedError):
                 sock.close()
@@ -182,15 +182,3 @@ def _reach_remote(elsewhere: where.Remote, wait: float) -> Connection:
             if time.monotonic() > deadline:
                 raise ControllerDown from None
             time.sleep(CONNECT_EVERY)
-
-
-def connect_unix(sock: socket.socket, path: str) -> None:
-    """Connect to a path of any length: sun_path holds 107 bytes, a directory descriptor's link holds the rest."""
-    if len(os.fsencode(path)) <= 107:
-        sock.connect(path)
-        return
-    directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
-    try:
-        sock.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
-    finally:
-        os.close(directory)

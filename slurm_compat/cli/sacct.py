@@ -12,6 +12,7 @@ from slurm_compat.cli import sacct_fields, sacct_values
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.optiontable import help_lines
 from slurm_compat.cli.sacct_options import OPTIONS, TIMES, Request, request
+from slurm_compat.cli.timeformat import time_format
 from slurm_compat.core import fieldprint, jobid, states, timefmt, units
 from slurm_compat.core.errors import BadValue, CommandError, SlurmError
 from slurm_compat.core.jobid import JobExpression
@@ -28,6 +29,8 @@ def main(ctx: Context) -> int:
             ctx.out(line)
         return 0
     placed = fields_asked(asked, ctx.env)
+    if asked.qos:
+        _check_qos(ctx, asked.qos)
     window = time_window(asked, ctx.now())
     if asked.verbose:
         ctx.err(window_line(asked, window))
@@ -38,7 +41,7 @@ def main(ctx: Context) -> int:
     if asked.action in ("scripts", "environments"):
         return _print_texts(ctx, asked, window)
     view = sacct_values.View(
-        time_format=_time_format(ctx),
+        time_format=time_format(ctx),
         units=units.Units(asked.unit, asked.convert),
         now=ctx.now(),
         steps=not asked.allocations,
@@ -50,6 +53,14 @@ def main(ctx: Context) -> int:
     for record in records(ctx, asked, fieldprint.needs(placed), window):
         ctx.out(fieldprint.line(placed, record, view, asked.form, asked.delimiter))
     return 0
+
+
+def _check_qos(ctx: Context, wanted: Iterable[str]) -> None:
+    known = [str(row[0]) for row in ctx.controller.rows("qos", ["name"])]
+    for name in wanted:
+        if name.lstrip("+-") not in known:
+            bad = f"sacct: error: You gave a bad qos '{name}'. Valid QOS's are {','.join(known)}"
+            raise CommandError(bad, "sacct: fatal: problem processing qos list")
 
 
 def fields_asked(asked: Request, env: Mapping[str, str]) -> list[fieldprint.Placed]:
@@ -95,13 +106,6 @@ def window_line(asked: Request, window: tuple[int, int]) -> str:
     what = ",".join(asked.states) or "Eligible"
     start = time.ctime(window[0]) if window[0] else "Epoch 0"
     return f"sacct: Jobs {what} in the time window from {start} to {time.ctime(window[1])}"
-
-
-def _time_format(ctx: Context) -> str:
-    chosen = ctx.env.get("SLURM_TIME_FORMAT", "")
-    if complaint := timefmt.time_format_error(chosen):
-        ctx.error(complaint)
-    return chosen or "standard"
 
 
 def _flagged(wanted: Iterable[str], scheduler: str) -> bool:

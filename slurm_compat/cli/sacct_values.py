@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from slurm_compat.core import states, taskids, timefmt, units
+from slurm_compat.core.folded import exit_text
 from slurm_compat.core.jobid import job_name
 from slurm_compat.core.model import UNLIMITED
 
@@ -105,19 +106,14 @@ def state(record: Record, view: View) -> str:
     return word
 
 
-def _exit_text(status: int) -> str:
-    """n:s of a wait status."""
-    return f"{status >> 8 & 0xFF}:{status & 0x7F}"
-
-
 def exit_code(record: Record, view: View) -> str:
     if not is_step(record) and record["job_state"] in _ENDED_BEFORE_EXIT:
         return "0:0"
-    return _exit_text(record["exit_code"] or 0)
+    return exit_text(record["exit_code"] or 0)
 
 
 def derived_exit_code(record: Record, view: View) -> str:
-    return _exit_text(record["derived_exit_code"] or 0)
+    return exit_text(record["derived_exit_code"] or 0)
 
 
 def reason(record: Record, view: View) -> str:

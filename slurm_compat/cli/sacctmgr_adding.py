@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pwd
 from collections.abc import Sequence
 
 from slurm_compat.cli.clusters import own_cluster
@@ -15,9 +14,8 @@ from slurm_compat.cli.sacctmgr_changes import (
     known_names,
     settings_refused,
 )
-from slurm_compat.cli.sacctmgr_conditions import table
 from slurm_compat.cli.sacctmgr_confirm import sure
-from slurm_compat.cli.sacctmgr_settings import Settings, caller_is_operator
+from slurm_compat.cli.sacctmgr_settings import Settings, caller_is_operator, has_uid
 from slurm_compat.cli.sacctmgr_values import (
     ACCOUNT_RECORD,
     ASSOCIATION,
@@ -31,6 +29,7 @@ from slurm_compat.cli.sacctmgr_values import (
     pair,
     take,
 )
+from slurm_compat.cli.wordtable import table
 from slurm_compat.core.errors import CommandError, SlurmError
 
 Where = dict[str, list[str]]
@@ -134,7 +133,7 @@ def user(settings: Settings, words: Sequence[str]) -> int:
         raise CommandError(" Need name of account or wckey to add.")
     if not settings.immediate:
         for name in names:
-            if not _has_uid(name) and not sure(settings, f"There is no uid for user '{name}'"):
+            if not has_uid(name) and not sure(settings, f"There is no uid for user '{name}'"):
                 raise CommandError(code=1)
     _need_cluster(settings, where, " error: Cluster '{}' has not been added yet")
     values = chosen.values | {
@@ -189,14 +188,6 @@ def _show_user(
         out(" Wckey(s)")
     for wckey, user in answer["wckeys"]:
         out(f"  C = {cluster:<10} W = {wckey:<10} U = {user:<9}")
-
-
-def _has_uid(name: str) -> bool:
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return False
-    return True
 
 
 def coordinator(settings: Settings, words: Sequence[str]) -> int:

@@ -10,6 +10,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from slurm_compat.cli.sacctmgr_settings import Settings
+from slurm_compat.cli.wordtable import table
+from slurm_compat.core import moments
 from slurm_compat.core.errors import BadValue
 
 BARE = "names"  # where a word without "=" goes
@@ -17,15 +20,6 @@ BARE = "names"  # where a word without "=" goes
 # of every entity that has associations' conditions
 _ASSOCIATION = "acc|ounts:accounts c|lusters:clusters defaultq|os:default_qos q|oslevel:qos par|titions:partitions"
 _FORMAT = "f|ormat:format"
-
-
-def table(text: str) -> tuple[tuple[int, str, str], ...]:
-    """ "acc|ounts:accounts" -> (3, "accounts", "accounts"): letters needed, the word, where it goes."""
-    rows = []
-    for entry in text.split():
-        word, _, key = entry.partition(":")
-        rows.append((word.index("|"), word.replace("|", ""), key or word.replace("|", "")))
-    return tuple(rows)
 
 
 @dataclass(frozen=True)
@@ -178,3 +172,15 @@ def _unquoted(text: str) -> str:
 
 def _list(text: str) -> list[str]:
     return [part.strip(" \"'").lower() for part in _unquoted(text).split(",") if part.strip(" \"'")]
+
+
+def moment_of(settings: Settings, conditions: Conditions, key: str) -> int:
+    """The moment of a condition, 0 without it; of one that is no time Slurm says so and goes on without."""
+    texts = conditions.values.get(key)
+    if not texts:
+        return 0
+    try:
+        return moments.moment(texts[-1], settings.ctx.now())
+    except BadValue:
+        settings.ctx.err(f"Invalid time specification (pos=0): {texts[-1]}")
+        return 0

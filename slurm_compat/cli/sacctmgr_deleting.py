@@ -7,10 +7,10 @@ from typing import Any
 
 from slurm_compat.cli.clusters import own_cluster
 from slurm_compat.cli.sacctmgr_changes import NO_CONDITIONS, Request, Verb, conditions, told
-from slurm_compat.cli.sacctmgr_conditions import table
 from slurm_compat.cli.sacctmgr_modifying import resource_where, show_resources
 from slurm_compat.cli.sacctmgr_settings import Settings, caller_is_operator
 from slurm_compat.cli.sacctmgr_values import pair
+from slurm_compat.cli.wordtable import table
 from slurm_compat.core.errors import CommandError, SlurmError
 
 NOTHING = " Nothing deleted"

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from slurm_compat.cli.sacctmgr_conditions import Conditions
-from slurm_compat.core import hostlist, moments, nodestates, timefmt, tres
+from slurm_compat.cli.sacctmgr_conditions import Conditions, moment_of
+from slurm_compat.core import hostlist, nodestates, timefmt, tres
 from slurm_compat.core.errors import BadValue
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def events(settings: Settings, conditions: Conditions) -> Iterator[Record]:
         return
     ping = settings.ctx.controller.call("ping")
     nodes = settings.rows("nodes", NODE_FIELDS)
-    start, end = (_moment(settings, conditions, key) for key in ("start", "end"))
+    start, end = (moment_of(settings, conditions, key) for key in ("start", "end"))
     found = [*_cluster(settings, ping["boot_time"], nodes), *_nodes(settings, nodes)]
     everything = "all_time" in conditions.switches
     only_open = any("open".startswith(flag) for flag in conditions.values.get("flags", ()))
@@ -90,17 +90,6 @@ def _named(uid: int) -> str:
         return f"{pwd.getpwuid(uid).pw_name}({uid})"
     except KeyError:
         return str(uid)
-
-
-def _moment(settings: Settings, conditions: Conditions, key: str) -> int:
-    texts = conditions.values.get(key)
-    if not texts:
-        return 0
-    try:
-        return moments.moment(texts[-1], settings.ctx.now())
-    except BadValue:
-        settings.ctx.err(f"Invalid time specification (pos=0): {texts[-1]}")
-        return 0
 
 
 def _cluster(settings: Settings, started: int, nodes: list[Record]) -> Iterator[tuple[int, Record]]:

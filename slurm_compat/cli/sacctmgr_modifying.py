@@ -19,7 +19,6 @@ from slurm_compat.cli.sacctmgr_changes import (
     settings_refused,
     told,
 )
-from slurm_compat.cli.sacctmgr_conditions import table
 from slurm_compat.cli.sacctmgr_confirm import DISCARDED, confirmed
 from slurm_compat.cli.sacctmgr_settings import Settings
 from slurm_compat.cli.sacctmgr_values import (
@@ -35,6 +34,7 @@ from slurm_compat.cli.sacctmgr_values import (
     pair,
     take,
 )
+from slurm_compat.cli.wordtable import table
 from slurm_compat.core.errors import CommandError, SlurmError
 
 NOTHING = "  Nothing modified"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pwd
 from collections.abc import Iterator
 from typing import Any
 
 from slurm_compat.cli.clusters import own_cluster
-from slurm_compat.cli.sacctmgr_conditions import Conditions
-from slurm_compat.cli.sacctmgr_settings import NO_PRIVILEGE, Settings, caller_is_operator
-from slurm_compat.core import moments, timefmt
-from slurm_compat.core.errors import BadValue, CommandError
+from slurm_compat.cli.sacctmgr_conditions import Conditions, moment_of
+from slurm_compat.cli.sacctmgr_settings import NO_PRIVILEGE, Settings, caller_is_operator, has_uid
+from slurm_compat.core import timefmt
+from slurm_compat.core.errors import CommandError
 
 Record = dict[str, Any]
 
@@ -73,7 +72,7 @@ def licenses(settings: Settings, conditions: Conditions) -> Iterator[Record]:
 
 def transactions(settings: Settings, conditions: Conditions) -> Iterator[Record]:
     wanted = _actions(conditions)
-    start, end = (_moment(settings, conditions, key) for key in ("start", "end"))
+    start, end = (moment_of(settings, conditions, key) for key in ("start", "end"))
     style = settings.ctx.env.get("SLURM_TIME_FORMAT") or "standard"
     cluster = own_cluster(settings.ctx)
     fields = ["id", "at", "action", "actor", "name", "info"]
@@ -111,17 +110,6 @@ def _about(conditions: Conditions, key: str, column: str, name: str, info: str) 
     )
 
 
-def _moment(settings: Settings, conditions: Conditions, key: str) -> int:
-    texts = conditions.values.get(key)
-    if not texts:
-        return 0
-    try:
-        return moments.moment(texts[-1], settings.ctx.now())
-    except BadValue:
-        settings.ctx.err(f"Invalid time specification (pos=0): {texts[-1]}")
-        return 0
-
-
 def problems(settings: Settings, conditions: Conditions) -> Iterator[Record]:
     """Accounts that nobody is in, and users that this machine doesn't know."""
     if not caller_is_operator(settings):
@@ -135,13 +123,5 @@ def problems(settings: Settings, conditions: Conditions) -> Iterator[Record]:
         if conditions.passes("accounts", row["account"]):
             yield {"Cluster": cluster, "Account": row["account"], "Problem": "Account has no users"}
     for name in sorted({row["user"] for row in rows if row["user"]}):
-        if conditions.passes("users", name) and not _known(name):
+        if conditions.passes("users", name) and not has_uid(name):
             yield {"User": name, "Problem": "User does not have a uid"}
-
-
-def _known(name: str) -> bool:
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return False
-    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -61,3 +62,12 @@ def _level(settings: Settings) -> str:
     own = user_name(settings.ctx.uid)
     rows = settings.rows("users", ("name", "admin_level"))
     return next((str(row["admin_level"]) for row in rows if row["name"] == own), "None")
+
+
+def has_uid(name: str) -> bool:
+    """Whether this machine knows such a user."""
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from slurm_compat.core import treslimits
+from slurm_compat.core import qosflags, treslimits
 from slurm_compat.core.errors import BadValue, CommandError
 from slurm_compat.core.model import UNLIMITED
 from slurm_compat.core.timefmt import duration, minutes, seconds_of
@@ -21,10 +21,6 @@ NUMBER, SHARE, WALL, TRES, FACTOR, QOS, ONE_QOS, TEXT, FLAGS, SECONDS, MODE = (
     "number", "share", "wall", "tres", "factor", "qos", "one qos", "text", "flags", "seconds", "mode",
 )  # fmt: skip
 PARENT_SHARE = 0x7FFFFFFF
-QOS_FLAGS = (
-    "DenyOnLimit", "EnforceUsageThreshold", "PartitionMinNodes", "PartitionMaxNodes", "PartitionTimeLimit",
-    "RequiresReservation", "OverPartQOS", "NoReserve", "NoDecay", "Relative", "UsageFactorSafe",
-)  # fmt: skip
 ACCOUNT_FLAGS = ("NoUsersAreCoords", "UsersAreCoords")
 PREEMPT_MODES = ("off", "cluster", "suspend", "requeue", "cancel", "gang", "within", "priority")
 
@@ -256,7 +252,7 @@ def _text(key: Key, operator: str, text: str, known: Known) -> str:
 
 
 def _flags(key: Key, operator: str, text: str, known: Known) -> dict[str, Any]:
-    table = ACCOUNT_FLAGS if key in ACCOUNT_RECORD else QOS_FLAGS
+    table = ACCOUNT_FLAGS if key in ACCOUNT_RECORD else qosflags.ALL
     if text == "-1":
         return {"op": "=", "names": []}
     found = []
@@ -279,7 +275,7 @@ class UnknownFlag(CommandError):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.told = (
-            " Unknown QOS flag used in:", f"  '{text}'", " Valid QOS flags are", f"  '{','.join(QOS_FLAGS)}'",
+            " Unknown QOS flag used in:", f"  '{text}'", " Valid QOS flags are", f"  '{','.join(qosflags.ALL)}'",
         )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from slurm_compat.core import states
 from slurm_compat.core.fields import JOB_FIELDS, NODE_FIELDS, PARTITION_FIELDS, STEP_FIELDS
+from slurm_compat.core.folded import exit_text
 from slurm_compat.core.hostlist import compress
 from slurm_compat.core.jobid import job_name
 from slurm_compat.core.model import UNLIMITED
@@ -34,11 +35,6 @@ def null(value: object) -> str:
 
 def yes_no(value: object) -> str:
     return "YES" if value else "NO"
-
-
-def wait_status(status: int) -> str:
-    """n:s, exit code and signal of a wait status."""
-    return f"{status >> 8 & 0xFF}:{status & 0x7F}"
 
 
 def memory_limit(mib: int | None) -> str:
@@ -74,10 +70,10 @@ def job_lines(job: Row, time_format: TimeFormat, details: bool) -> list[str]:
         + (f" FailedNode={job['failed_node']}" if job["failed_node"] else "")
         + f" Dependency={null(job['dependency'])}",
         f"Requeue={job['requeue']:d} Restarts={job['restart_cnt']} BatchFlag={job['batch_flag']:d}"
-        f" Reboot={job['reboot']:d} ExitCode={wait_status(job['exit_code'])}",
+        f" Reboot={job['reboot']:d} ExitCode={exit_text(job['exit_code'])}",
     ]
     if details:
-        lines.append(f"DerivedExitCode={wait_status(job['derived_exit_code'])}")
+        lines.append(f"DerivedExitCode={exit_text(job['derived_exit_code'])}")
     endless = job["time_limit"] == UNLIMITED and job["job_state"] in ("RUNNING", "SUSPENDED")
     lines += [
         f"RunTime={duration(job['run_time'])} TimeLimit={limit_text(job['time_limit'])}"

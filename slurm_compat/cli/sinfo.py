@@ -14,6 +14,7 @@ from slurm_compat.cli.clusters import require_own_cluster
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.optiontable import OPERAND, OPTIONAL, REQUIRED, Opt, help_lines, parsed
 from slurm_compat.cli.sinfo_groups import STATES, Group, Node, grouped, state_filter
+from slurm_compat.cli.timeformat import time_format
 from slurm_compat.core import columns, hostlist, nodestates, timefmt
 from slurm_compat.core.errors import BadValue, CommandError, SlurmError
 
@@ -181,7 +182,7 @@ def once(ctx: Context, asked: Asked) -> int:
         from slurm_compat.cli.sinfo_document import print_document
 
         return print_document(ctx, asked)
-    view = c.View(_time_format(ctx), ctx.now(), "N/A")
+    view = c.View(time_format(ctx), ctx.now(), "N/A")
     if asked.clusters:
         view = view._replace(cluster=require_own_cluster(ctx, asked.clusters))
         if "h" not in asked.flags:
@@ -245,13 +246,6 @@ def _widths_known(cell: columns.Cell | str) -> columns.Cell | str:
 
 def by_number(group: Group) -> int:
     return group.number
-
-
-def _time_format(ctx: Context) -> str:
-    chosen = ctx.env.get("SLURM_TIME_FORMAT", "")
-    if complaint := timefmt.time_format_error(chosen):
-        ctx.error(complaint)
-    return chosen or "standard"
 
 
 def format_text(asked: Asked, env: Mapping[str, str]) -> str:

@@ -13,7 +13,6 @@ from slurm_compat.cli.squeue_values import (
     cpu_freq_text,
     end_text,
     error_text,
-    exit_text,
     het_text,
     id_text,
     input_text,
@@ -59,6 +58,7 @@ from slurm_compat.core.columns import (
     flag,
     or_null,
 )
+from slurm_compat.core.folded import exit_text
 from slurm_compat.core.timefmt import short_duration
 
 ID_FIELDS = (

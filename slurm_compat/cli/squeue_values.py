@@ -218,10 +218,6 @@ def nodes_or_reason(width: int, state: str, flags: list[str], nodes: str, reason
     return nodes
 
 
-def exit_text(status: int) -> str:
-    return f"{status >> 8 & 0xFF}:{status & 0x7F}"
-
-
 # size
 
 

@@ -9,17 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from slurm_compat.cli.wordtable import table
 from slurm_compat.core import timefmt
 from slurm_compat.core.errors import BadValue
-
-
-def table(text: str) -> tuple[tuple[int, str, str], ...]:
-    """ "s|tart:start" -> (1, "start", "start"): letters needed, the word, where it goes."""
-    rows = []
-    for entry in text.split():
-        word, _, key = entry.partition(":")
-        rows.append((word.index("|"), word.replace("|", ""), key or word.replace("|", "")))
-    return tuple(rows)
 
 
 @dataclass(frozen=True)

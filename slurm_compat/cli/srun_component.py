@@ -25,6 +25,7 @@ from slurm_compat.cli.srun_listener import Listener
 from slurm_compat.cli.srun_part import Options, Wanted, pattern_values
 from slurm_compat.core import multiprog
 from slurm_compat.core.errors import CommandError
+from slurm_compat.core.folded import folded
 from slurm_compat.core.model import JobRequest, StepRequest
 
 UNTOLD = ("SLURM_HINT", "SLURM_GPUS_PER_TASK")  # salloc tells of these, srun does not
@@ -58,7 +59,7 @@ class Component:
         self.ctx.stderr.flush()
         srun_request.checked_nodes(request, str(self.job["nodes"]))
         if attrs.get("verbose"):
-            cpus = srun_environment.fold(entry[1] for entry in self.job["job_resources"])
+            cpus = folded(entry[1] for entry in self.job["job_resources"])
             counted = ",".join(part if "(" in part else f"{part}(x1)" for part in cpus.split(","))
             where_ = f"nodes({self.job['node_count']}):`{self.job['nodes']}'"
             self.ctx.err(f"srun: jobid {self.job['job_id']}: {where_}, cpu counts: {counted}")

@@ -9,21 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from slurm_compat.core.folded import folded
 from slurm_compat.core.model import JobRequest
 
 Job = Mapping[str, Any]
 Environment = dict[str, str]
-
-
-def fold(numbers: Iterable[int]) -> str:
-    """Numbers by node: [4, 4, 2] is "4(x2),2"."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and runs[-1][0] == number:
-            runs[-1][1] += 1
-        else:
-            runs.append([number, 1])
-    return ",".join(f"{number}(x{times})" if times > 1 else str(number) for number, times in runs)
 
 
 def of_request(request: JobRequest) -> Environment:
@@ -71,10 +61,10 @@ def of_allocation(job: Job, tasks_per_node: Iterable[int]) -> Environment:
         "SLURM_JOB_NODELIST": nodes,
         "SLURM_JOB_NUM_NODES": count,
         "SLURM_JOB_PARTITION": str(job["partition"]),
-        "SLURM_JOB_CPUS_PER_NODE": fold(entry[1] for entry in job["job_resources"]),
+        "SLURM_JOB_CPUS_PER_NODE": folded(entry[1] for entry in job["job_resources"]),
         "SLURM_NNODES": count,
         "SLURM_NODELIST": nodes,
-        "SLURM_TASKS_PER_NODE": fold(tasks_per_node),
+        "SLURM_TASKS_PER_NODE": folded(tasks_per_node),
     }
     optional = {
         "SLURM_JOB_ACCOUNT": job.get("account"),

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from slurm_compat.cli.srun_environment import fold
 from slurm_compat.core.errors import CommandError
+from slurm_compat.core.folded import folded
 from slurm_compat.core.hostlist import compress, expand
 
 Job = Mapping[str, Any]
@@ -94,7 +94,7 @@ def of_whole(jobs: Sequence[Job]) -> dict[str, str]:
     nodes = compress(name for job in jobs for name in expand(str(job["nodes"])))
     count = str(sum(int(job["node_count"]) for job in jobs))
     return {
-        "SLURM_JOB_CPUS_PER_NODE": fold(entry[1] for job in jobs for entry in job["job_resources"]),
+        "SLURM_JOB_CPUS_PER_NODE": folded(entry[1] for job in jobs for entry in job["job_resources"]),
         "SLURM_JOB_NODELIST": nodes,
         "SLURM_NODELIST": nodes,
         "SLURM_JOB_NUM_NODES": count,
@@ -106,7 +106,7 @@ def of_own_job(jobs: Sequence[Job]) -> dict[str, str]:
     """The same where srun made the job: how many components, and what each is by the old names."""
     env = {"SLURM_HET_SIZE": str(len(jobs)), "SLURM_PACK_SIZE": str(len(jobs)), "SLURM_JOB_NAME": str(jobs[-1]["name"])}
     for number, job in enumerate(jobs):
-        env[f"SLURM_JOB_CPUS_PER_NODE_PACK_GROUP_{number}"] = fold(entry[1] for entry in job["job_resources"])
+        env[f"SLURM_JOB_CPUS_PER_NODE_PACK_GROUP_{number}"] = folded(entry[1] for entry in job["job_resources"])
         for name, field in OF_OWN.items():
             if job.get(field):
                 env[f"SLURM_JOB_{name}_PACK_GROUP_{number}"] = str(job[field])

@@ -19,6 +19,7 @@ from slurm_compat.controller.bookwork import (
     matches,
     names_of,
     removed_line,
+    user_associations,
 )
 from slurm_compat.core.errors import BAD_ARGUMENT, SlurmError
 
@@ -80,14 +81,8 @@ def user(work: Work, where: Where, values: Values) -> dict[str, Any]:
     records = {one.name: one for one in reversed(work.users())}
     taken = [
         entry
-        for entry in work.tree()
-        if entry.user
-        and matches(where, "names", entry.user)
-        and matches(where, "accounts", entry.account)
-        and matches(where, "partitions", entry.partition)
-        and matches(where, "clusters", work.cluster)
-        and matches(where, "qos", *entry.qos)
-        and matches(where, "admin_levels", records[entry.user].admin_level if entry.user in records else "None")
+        for entry in user_associations(work, where)
+        if matches(where, "admin_levels", records[entry.user].admin_level if entry.user in records else "None")
     ]
     if not work.caller.operator and not work.coordinates().issuperset(entry.account for entry in taken):
         raise denied()

@@ -27,6 +27,8 @@ from slurm_compat.controller.bookwork import (
     modified_line,
     names_of,
     need_operator,
+    plain,
+    user_associations,
     user_line,
 )
 from slurm_compat.core import treslimits
@@ -57,7 +59,7 @@ def account(work: Work, where: Where, values: Values) -> dict[str, Any]:
     ]
     for conf in taken:
         work.book.change(book.ACCOUNT, conf.name, new_values(work, wanted, conf, conf.name))
-        work.note("Modify Accounts", f"(name='{conf.name}')", info(_plain(wanted), {}))
+        work.note("Modify Accounts", f"(name='{conf.name}')", info(plain(wanted), {}))
     return {"names": [conf.name for conf in taken]}
 
 
@@ -142,16 +144,7 @@ def _bad_parent(work: Work, taken: list[Association], parent: str) -> str:
 
 def user_association(work: Work, where: Where, values: Values) -> dict[str, Any]:
     """-> {lines}"""
-    taken = [
-        entry
-        for entry in work.tree()
-        if entry.user
-        and matches(where, "names", entry.user)
-        and matches(where, "accounts", entry.account)
-        and matches(where, "partitions", entry.partition)
-        and matches(where, "clusters", work.cluster)
-        and matches(where, "qos", *entry.qos)
-    ]
+    taken = user_associations(work, where)
     if not work.caller.operator:
         own = work.coordinates()
         if own:
@@ -205,7 +198,7 @@ def _set_limits(work: Work, taken: list[Association], values: Values, user_lines
         need_default_access(work, [(entry, after[entry.number]) for entry in touched])
     if taken:
         name = " || ".join(f"id_assoc={entry.number}" for entry in taken)
-        work.note("Modify Associations", f"({name})", info(_plain(wanted), COLUMNS))
+        work.note("Modify Associations", f"({name})", info(plain(wanted), COLUMNS))
     lines = []
     numbers = {entry.number for entry in taken}
     for entry in following:
@@ -279,7 +272,3 @@ def _more(name: str, value: Any, above: Any) -> bool:
     if name.endswith("_wall"):
         return minutes(str(value)) > minutes(str(above))
     return bool(value > above)
-
-
-def _plain(values: Values) -> Values:
-    return {name: value["names"] if isinstance(value, dict) else value for name, value in values.items()}

@@ -8,7 +8,7 @@ import msgspec
 
 from slurm_compat.controller import book
 from slurm_compat.controller.bookdeleting import JOBS_RUNNING
-from slurm_compat.controller.bookvalues import QOS_FLAGS, QOS_KEYS, checked, new_values, whole
+from slurm_compat.controller.bookvalues import QOS_KEYS, checked, new_values, whole
 from slurm_compat.controller.bookwork import (
     Values,
     Where,
@@ -18,8 +18,10 @@ from slurm_compat.controller.bookwork import (
     matches,
     names_of,
     need_admin,
+    plain,
     user_line,
 )
+from slurm_compat.core import qosflags
 from slurm_compat.core.cluster import QosConf
 from slurm_compat.core.errors import BAD_ARGUMENT, SlurmError
 
@@ -45,7 +47,7 @@ def add(work: Work, where: Where, values: Values) -> dict[str, Any]:
         _check(full)
         work.book.add(book.QOS, name, whole(full), work.now)
         work.note(
-            "Add QOS", name, f"mod_time={work.now}, " + info(_plain(wanted) | {"description": full.description}, {})
+            "Add QOS", name, f"mod_time={work.now}, " + info(plain(wanted) | {"description": full.description}, {})
         )
     _need_no_loop(work)
     return {"added": added}
@@ -60,7 +62,7 @@ def modify(work: Work, where: Where, values: Values) -> dict[str, Any]:
         new = new_values(work, wanted, conf, "")
         _check(msgspec.structs.replace(conf, **new))
         work.book.change(book.QOS, conf.name, new)
-        work.note("Modify QOS", f"(name='{conf.name}')", info(_plain(wanted), COLUMNS))
+        work.note("Modify QOS", f"(name='{conf.name}')", info(plain(wanted), COLUMNS))
     _need_no_loop(work)
     return {"names": [conf.name for conf in taken]}
 
@@ -104,7 +106,7 @@ def _taken(work: Work, where: Where) -> list[QosConf]:
 
 
 def _check(conf: QosConf) -> None:
-    if unknown := [flag for flag in conf.flags.split(",") if flag and flag not in QOS_FLAGS]:
+    if unknown := [flag for flag in conf.flags.split(",") if flag and flag not in qosflags.ALL]:
         raise SlurmError(BAD_ARGUMENT, f"Unknown QOS flag {unknown[0]}")
     if any(mode not in PREEMPT_MODES for mode in conf.preempt_mode.upper().split(",")):
         raise SlurmError(BAD_ARGUMENT, f"Bad Preempt Mode given: {conf.preempt_mode}")
@@ -135,7 +137,3 @@ def _need_no_default(work: Work, taken: set[str]) -> None:
             lines.append(f"DefQOS = {holder.default_qos:<10} {user_line(work.cluster, entry)}")
     if lines:
         raise SlurmError(IN_USE, notes=lines)
-
-
-def _plain(values: Values) -> Values:
-    return {name: value["names"] if isinstance(value, dict) else value for name, value in values.items()}

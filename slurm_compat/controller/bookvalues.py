@@ -19,10 +19,6 @@ from slurm_compat.core.errors import BAD_ARGUMENT, BadValue, SlurmError
 from slurm_compat.core.timefmt import minutes
 
 NO_DEFAULT_ACCESS = 7011
-QOS_FLAGS = (
-    "DenyOnLimit", "EnforceUsageThreshold", "PartitionMinNodes", "PartitionMaxNodes", "PartitionTimeLimit",
-    "RequiresReservation", "OverPartQOS", "NoReserve", "NoDecay", "Relative", "UsageFactorSafe",
-)  # fmt: skip
 IDENTITY = {"name", "number", "account", "partition", "default", "admin_level"}
 LIMITS = frozenset(AssociationLimits.__struct_fields__) - IDENTITY
 ACCOUNT_KEYS = frozenset(AccountConf.__struct_fields__) - IDENTITY - {"coordinators"}
@@ -135,7 +131,7 @@ def new_values(work: Work, values: Mapping[str, Any], old: AssociationLimits | Q
 
 
 def _flag_place(flag: str) -> int:
-    return QOS_FLAGS.index(flag) if flag in QOS_FLAGS else len(QOS_FLAGS)
+    return qosflags.ALL.index(flag) if flag in qosflags.ALL else len(qosflags.ALL)
 
 
 def whole(struct: AccountConf | UserConf | QosConf) -> dict[str, Any]:

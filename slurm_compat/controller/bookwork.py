@@ -157,3 +157,22 @@ def _quoted(value: Any) -> str:
     return (
         "'" + (",".join(map(str, value)) if isinstance(value, Iterable) and not isinstance(value, str) else value) + "'"
     )
+
+
+def plain(values: Values) -> Values:
+    """The values with the names of lists in place of what is done to the lists."""
+    return {name: value["names"] if isinstance(value, dict) else value for name, value in values.items()}
+
+
+def user_associations(work: Work, where: Where) -> list[Association]:
+    """Users' associations that fit all conditions."""
+    return [
+        entry
+        for entry in work.tree()
+        if entry.user
+        and matches(where, "names", entry.user)
+        and matches(where, "accounts", entry.account)
+        and matches(where, "partitions", entry.partition)
+        and matches(where, "clusters", work.cluster)
+        and matches(where, "qos", *entry.qos)
+    ]

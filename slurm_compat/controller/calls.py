@@ -7,6 +7,7 @@ by itself. What a caller may do to which job is asked again job by job.
 from __future__ import annotations
 
 import base64
+import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
@@ -53,6 +54,8 @@ from slurm_compat.store.changes import Change
 Rows = Iterable[list[list[Any]]]
 Answer = dict[str, Any] | Awaitable[Any] | Rows | None
 
+
+log = logging.getLogger(__name__)
 
 # handlers that live with what they are about: name -> f(controller, session, args)
 ELSEWHERE: dict[str, Callable[[Controller, Session, Any], Answer]] = {
@@ -235,7 +238,12 @@ class Calls:
 
     async def update_job(self, session: Session, args: jobargs.UpdateJob) -> dict[str, Any]:
         change = Change()
-        refused = updating.update(self._controller, _known(session), args.targets, args.changes, change)
+        try:
+            refused = updating.update(self._controller, _known(session), args.targets, args.changes, change)
+        except (TypeError, ValueError, LookupError, OverflowError) as problem:
+            # values of another kind than scontrol sends
+            log.info("update_job %.200r: %.200r", args.changes, problem)
+            raise SlurmError(BAD_ARGUMENT) from None
         return await self._changed(change, refused)
 
     # changes of the cluster

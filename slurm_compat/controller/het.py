@@ -14,6 +14,7 @@ from slurm_compat.controller.jobs import NO_HOLD, Job
 from slurm_compat.controller.machine import Event
 from slurm_compat.core import errors
 from slurm_compat.core.errors import SlurmError
+from slurm_compat.core.folded import folded
 from slurm_compat.core.states import COMPLETING, PENDING
 from slurm_compat.store.changes import Change
 
@@ -140,26 +141,15 @@ def _group(job: Job) -> dict[str, str]:
     tasks = [member.tasks for member in shape.members]
     found = {
         "JOB_ACCOUNT": job.account,
-        "JOB_CPUS_PER_NODE": _counts([entry[1] for entry in job.resources]),
+        "JOB_CPUS_PER_NODE": folded([entry[1] for entry in job.resources]),
         "JOB_ID": str(job.job_id),
         "JOB_NAME": job.name,
         "JOB_NODELIST": job.nodes,
         "JOB_NUM_NODES": str(len(job.resources)),
         "JOB_PARTITION": job.partition,
         "JOB_QOS": job.qos,
-        "TASKS_PER_NODE": _counts(tasks or [1]),
+        "TASKS_PER_NODE": folded(tasks or [1]),
         "MEM_PER_CPU": str(shape.memory_per_cpu or ""),
         "MEM_PER_NODE": str(shape.memory_per_node or ""),
     }
     return {name: text for name, text in found.items() if text}
-
-
-def _counts(numbers: list[int]) -> str:
-    """[4, 4, 2]: "4(x2),2"."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and runs[-1][0] == number:
-            runs[-1][1] += 1
-        else:
-            runs.append([number, 1])
-    return ",".join(f"{number}(x{times})" if times > 1 else str(number) for number, times in runs)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from slurm_compat.core import bookargs
 
 
-
 class NodeEvent(NamedTuple):
     """`end` 0: still so. `state`: a node's state and flags by "+", as "DOWN" or "IDLE+DRAIN"."""
 

@@ -12,7 +12,7 @@ from slurm_compat.controller import rolling
 from slurm_compat.controller.privacy import Privacy
 from slurm_compat.controller.rollup import ASSOCIATION, QOS, WCKEY, Run, amounts_of, at_work
 from slurm_compat.core import hostlist, privatedata, tres
-from slurm_compat.core.errors import BAD_ARGUMENT, BadValue, SlurmError
+from slurm_compat.core.errors import BAD_ARGUMENT, SlurmError
 from slurm_compat.store import history, rollups
 
 if TYPE_CHECKING:
@@ -182,16 +182,9 @@ def _taker(args: bookargs.JobSizes) -> Callable[[SizedRun], bool]:
     if jobs:
         tests.append(lambda run: run.job_id in jobs or run.array_job_id in jobs)
     if nodes:
-        tests.append(lambda run: not nodes.isdisjoint(_expanded(run.nodes)))
+        tests.append(lambda run: not nodes.isdisjoint(hostlist.named(run.nodes)))
     return lambda run: all(test(run) for test in tests)
 
 
 def _among(values: frozenset[Any], read: Callable[[SizedRun], Any]) -> Callable[[SizedRun], bool]:
     return lambda run: read(run) in values
-
-
-def _expanded(text: str) -> list[str]:
-    try:
-        return hostlist.expand(text)
-    except BadValue:
-        return []

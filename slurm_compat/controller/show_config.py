@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from slurm_compat import SLURM_VERSION
+from slurm_compat.controller.associations import tres_names
 from slurm_compat.core import preemption, privatedata
 from slurm_compat.core.cluster import ClusterConf
 from slurm_compat.core.timefmt import clock, duration, minutes
@@ -55,11 +56,6 @@ def _prolog_flags(text: str) -> str:
     return ",".join(flags) or "(null)"
 
 
-def _tres(conf: ClusterConf) -> str:
-    tres = "cpu,mem,energy,node,billing,fs/disk,vmem,pages"
-    return f"{tres},{conf.accounting_storage_tres}" if conf.accounting_storage_tres else tres
-
-
 def _memory_row(prefix: str, per_cpu: int | None, per_node: int | None) -> tuple[str, str]:
     if per_cpu is not None:
         return f"{prefix}MemPerCPU", str(per_cpu)
@@ -88,7 +84,7 @@ ROWS: tuple[tuple[str, Text], ...] = (
     ("AccountingStorageExternalHost", "(null)"),
     ("AccountingStorageParameters", "(null)"),
     ("AccountingStoragePort", lambda conf, live: 0),
-    ("AccountingStorageTRES", lambda conf, live: _tres(conf)),
+    ("AccountingStorageTRES", lambda conf, live: ",".join(tres_names(conf))),
     ("AccountingStorageType", "accounting_storage/slurmdbd"),
     ("AccountingStoreFlags", "job_comment,job_env,job_script"),
     ("AcctGatherEnergyType", "(null)"),

@@ -16,6 +16,7 @@ from slurm_compat.controller.jobs import Job, Step
 from slurm_compat.controller.nodes import gres_of_text
 from slurm_compat.controller.server import Session
 from slurm_compat.controller.steps import Busy, Granted, plan
+from slurm_compat.controller.textlengths import check_texts
 from slurm_compat.controller.views import job_fields
 from slurm_compat.core import errors, tres
 from slurm_compat.core.errors import SlurmError
@@ -44,6 +45,8 @@ class Steps:
     def create(self, session: Session, args: StepCreate) -> None:
         """A stream: granted at once, or waiting and granted later."""
         parts = self._parts_of(session, args)
+        for _, part in parts:
+            check_texts(part.request)
         try:
             self._grant(parts, session)
         except Busy as busy:

@@ -20,7 +20,7 @@ from slurm_compat.controller.jobs import NO_HOLD, USER_HOLD, Job, slim
 from slurm_compat.controller.server import Session
 from slurm_compat.controller.submission import Accepted, Caller, check
 from slurm_compat.controller.table import job_row
-from slurm_compat.controller.textlengths import ENVIRONMENT, MOST_COMPONENTS, too_long
+from slurm_compat.controller.textlengths import ENVIRONMENT, MOST_COMPONENTS, check_texts
 from slurm_compat.core import errors, hostlist, taskids
 from slurm_compat.core.errors import BAD_ARGUMENT, SlurmError
 from slurm_compat.core.jobargs import Submit, WillRun
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 REMEMBERED = 20_000  # answers kept in memory
 WRITE_FAILED = 2019  # "I/O error writing script/environment to file": slurmctld's words for a full disk
 INTERNED = 4096
+NOBODYS_NUMBER = (1 << 32) - 1  # as a uid or gid it means "leave it as it is"
 
 Answer = dict[str, Any]
 
@@ -81,7 +82,7 @@ def effective_caller(controller: Controller, caller: Caller, request: JobRequest
     """Who the job is for: the peer, or whom root names with --uid and --gid."""
     uid = caller.uid if request.user_id is None else request.user_id
     gid = caller.gid if request.group_id is None else request.group_id
-    if not caller.may_act_as(uid):
+    if not caller.may_act_as(uid) or not all(0 <= number < NOBODYS_NUMBER for number in (uid, gid)):
         raise SlurmError(errors.ACCESS_DENIED)
     person = controller.people.person(uid, gid)
     # asked without the group: of a group that is named getgrouplist() says that the user is in it
@@ -97,8 +98,9 @@ def accept(controller: Controller, caller: Caller, request: JobRequest, script: 
     """The request with everything resolved. Raises SlurmError as slurmctld would."""
     if request.batch and not script:
         raise SlurmError(errors.JOB_SCRIPT_MISSING)
-    if len(script) > controller.conf.max_script_size or too_long(request):
+    if len(script) > controller.conf.max_script_size:
         raise SlurmError(errors.PATHNAME_TOO_LONG)
+    check_texts(request)
     return check(request, caller, controller.cluster, controller.now(), controller.usage)
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from slurm_compat.controller.triggers import Trigger, hosts
-from slurm_compat.core import errors
+from slurm_compat.controller.triggers import Trigger
+from slurm_compat.core import errors, hostlist
 from slurm_compat.core.callargs import Nothing
 from slurm_compat.core.clusterargs import ClearTriggers, SetTrigger
 from slurm_compat.core.errors import BAD_ARGUMENT, SlurmError
@@ -60,7 +60,7 @@ def _check(controller: Controller, args: SetTrigger) -> None:
         if job.is_final:
             raise SlurmError(errors.ALREADY_DONE)
     if args.kind == "node" and args.target != "*":
-        names = hosts(args.target)
+        names = hostlist.named(args.target)
         if not names or any(name not in controller.cluster.nodes for name in names):
             raise SlurmError(errors.INVALID_NODE_NAME)
     try:

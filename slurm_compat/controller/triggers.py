@@ -19,7 +19,6 @@ from slurm_compat.controller.launching import end_time
 from slurm_compat.controller.node import Node
 from slurm_compat.controller.programs import run_as
 from slurm_compat.core import hostlist
-from slurm_compat.core.errors import BadValue
 from slurm_compat.core.nodestates import DRAIN, FAIL, NOT_RESPONDING
 from slurm_compat.store.changes import Change
 
@@ -128,7 +127,8 @@ class Triggers:
 
     def _on_nodes(self, trigger: Trigger, changed: dict[str, frozenset[str]], change: Change) -> None:
         nodes = self._controller.cluster.nodes
-        names = list(nodes) if trigger.target == "*" else [name for name in hosts(trigger.target) if name in nodes]
+        named = nodes if trigger.target == "*" else hostlist.named(trigger.target)
+        names = [name for name in named if name in nodes]
         hit = [name for name in names if changed[name].intersection(trigger.events)]
         if "idle" in trigger.events:
             since = self._controller.now() - trigger.offset
@@ -214,10 +214,3 @@ def _transitions(before: frozenset[str], now: frozenset[str]) -> frozenset[str]:
     if "closed" in before and "closed" not in now:
         found |= {"resume"}
     return found
-
-
-def hosts(text: str) -> list[str]:
-    try:
-        return hostlist.expand(text)
-    except BadValue:
-        return []

@@ -18,7 +18,7 @@ from slurm_compat.controller.jobs import Job
 from slurm_compat.controller.nodes import looked_at
 from slurm_compat.controller.submission import Caller, check
 from slurm_compat.controller.targets import find
-from slurm_compat.controller.textlengths import changes_too_long
+from slurm_compat.controller.textlengths import check_changes, check_numbers
 from slurm_compat.core import errors
 from slurm_compat.core.errors import BAD_ARGUMENT, SlurmError
 from slurm_compat.core.model import UNLIMITED, Depend, JobRequest
@@ -89,8 +89,7 @@ def one(controller: Controller, caller: Caller, job: Job, changes: dict[str, Any
     if job.is_final:
         raise SlurmError(errors.JOB_FINISHED)
     crontabs.refuse(job)
-    if changes_too_long(changes):
-        raise SlurmError(errors.PATHNAME_TOO_LONG)
+    check_changes(changes)
     job = copy.copy(job)
     problem: SlurmError | None = None
     request_changes: dict[str, Any] = {}
@@ -124,6 +123,7 @@ def one(controller: Controller, caller: Caller, job: Job, changes: dict[str, Any
             setter(controller, caller, job, value)
     except SlurmError as trouble:
         problem = problem or trouble
+    check_numbers(job)
     controller.readiness.changed(job, change, "update", ",".join(changes))
     if problem is not None:
         raise problem

@@ -38,6 +38,14 @@ def expand(text: str) -> list[str]:
     return names
 
 
+def named(text: str) -> list[str]:
+    """The hosts of a list, none of a text that is no list."""
+    try:
+        return expand(text)
+    except BadValue:
+        return []
+
+
 def split(text: str) -> list[str]:
     """The parts between the commas that are outside of brackets; blanks and newlines part like commas."""
     parts: list[str] = []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from slurm_compat.core.errors import BadValue
 
-KNOWN = (
-    "DenyOnLimit", "EnforceUsageThreshold", "NoDecay", "NoReserve", "OverPartQOS", "PartitionMaxNodes",
-    "PartitionMinNodes", "PartitionTimeLimit", "RequiresReservation", "UsageFactorSafe",
+# as sacctmgr lists them
+ALL = (
+    "DenyOnLimit", "EnforceUsageThreshold", "PartitionMinNodes", "PartitionMaxNodes", "PartitionTimeLimit",
+    "RequiresReservation", "OverPartQOS", "NoReserve", "NoDecay", "Relative", "UsageFactorSafe",
 )  # fmt: skip
 # NoReserve changes nothing: no plan of future starts is kept for anybody
 _REFUSED = {"relative": "limits are numbers here, not shares of the cluster; give the numbers"}
+KNOWN = tuple(sorted(name for name in ALL if name.lower() not in _REFUSED))
 _BY_NAME = {name.lower(): name for name in KNOWN}
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection as Connection
 from sqlalchemy import Dialect, Engine, Table, bindparam, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
 
 from slurm_compat.store.changes import Batch, Change, Row
 from slurm_compat.store.schema import TABLES, migrate
@@ -29,6 +29,7 @@ RETRY_SECONDS = 1.0  # between attempts while the store can't take a change that
 MAX_BATCH = 2000  # changes; bounds how long the first of them waits
 
 _STOP = None
+POISON = (DataError, IntegrityError, OverflowError, TypeError, ValueError)  # the change's fault, not the store's
 
 
 class StoreFull(Exception):
@@ -152,6 +153,15 @@ class Store:
         while work:
             try:
                 self._transaction(Batch(change for change, _ in work))
+            except POISON as problem:
+                # no later attempt would fare better: who caused it is told, and nobody else waits for it
+                if len(work) > 1:
+                    for item in work:
+                        self._write([item])
+                    return
+                log.exception("a change that the store can't hold")
+                self._tell([work[0][1]], StoreFull(str(problem)))
+                return
             except SQLAlchemyError as problem:
                 cause = str(getattr(problem, "orig", None) or problem)
                 refused = [item for item in work if item[0].refusable]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurm_compat.agent.environment import UNLIMITED, batch_environment, counts, gpu_indices, split, task_environment
+from slurm_compat.agent.environment import UNLIMITED, batch_environment, gpu_indices, split, task_environment
+from slurm_compat.core.folded import folded
 
 PLAIN = """\
 ENVIRONMENT=BATCH
@@ -200,7 +201,7 @@ def test_a_task_of_a_step():
     [([1], "1"), ([3, 1], "3,1"), ([4, 4], "4(x2)"), ([1, 3, 1], "1,3,1"), ([2, 2, 1, 1], "2(x2),1(x2)")],
 )
 def test_numbers_by_node(numbers, want):
-    assert counts(numbers) == want
+    assert folded(numbers) == want
 
 
 @pytest.mark.parametrize("ids, want", [(["0", "3"], "0,3"), (["GPU-aa", "GPU-bb"], "0,1")])

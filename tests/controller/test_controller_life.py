@@ -533,3 +533,41 @@ def test_no_update_makes_a_text_longer_than_it_may_be(tmp_path):
 
     (error,), none, length = play(tmp_path, story)
     assert (error[1], none, length) == (2012, [], 1024)
+
+
+LARGE = [1 << 32, 1 << 53, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, 1 << 64, -(1 << 63) - 1]
+
+
+@pytest.mark.parametrize("value", LARGE)
+@pytest.mark.parametrize("name", ["time_limit", "nice", "tasks", "immediate", "kill_warning_delay"])
+def test_no_number_is_kept_that_nobody_can_be_shown(tmp_path, name, value):
+    """One job whose times no calendar has would end everybody's scontrol show job."""
+
+    async def story(world):
+        numbers = []
+        job_id = await world.submit(hold=True)
+        for asked in (world.submit(**{name: value}), world.submit(begin_time=1 << 62), world.submit(group_id=value)):
+            try:
+                await asked
+            except SlurmError as problem:
+                numbers.append(problem.number)
+        update = await world.call("update_job", targets=[str(job_id)], changes={name: value})
+        return numbers, update["errors"][0][1], await world.submit()
+
+    numbers, update, another = play(tmp_path, story)
+    assert (numbers, update) == ([3001, 3001, 2002], 3001) and another
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"nice": []}, {"time_limit": {}}, {"nodes_range": 5}, {"minimum_cpus": {}}, {"priority": None}, {"nice": "x"}],
+    ids=str,
+)
+def test_changes_of_another_kind_are_bad_arguments(tmp_path, changes):
+    async def story(world):
+        job_id = await world.submit(hold=True)
+        with pytest.raises(SlurmError) as refused:
+            await world.call("update_job", targets=[str(job_id)], changes=changes)
+        return refused.value.number
+
+    assert play(tmp_path, story) == 3001

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from slurm_compat.controller import pending
+from slurm_compat.controller import openlimits, pending
 from slurm_compat.controller.submission import check
 from slurm_compat.core import errors
 from slurm_compat.core.errors import SlurmError
@@ -94,6 +94,48 @@ def test_defaults_of_a_plain_job():
 ])  # fmt: skip
 def test_time_limits_come_from_the_partition(asked, limit):
     assert check(JobRequest(**asked), ALICE, CLUSTER, NOW).time_limit == limit
+
+
+# observed on 26.05, without --time: held ones show the first partition's, others that of the one named last
+@pytest.mark.parametrize("partitions, held, limit", [
+    ("compute,debug", True, UNLIMITED), ("compute,debug", False, 120), ("compute,gpu,debug", False, 120),
+    ("gpu,compute", False, UNLIMITED), ("gpu,debug,compute", True, 7 * 1440), ("debug,compute", False, 30),
+])  # fmt: skip
+def test_a_limit_nobody_asked_for_is_open_among_several_partitions(partitions, held, limit):
+    assert check(JobRequest(partition=partitions, hold=held), ALICE, CLUSTER, NOW).time_limit == limit
+
+
+@pytest.mark.parametrize("partitions, started_in, limit", [
+    ("gpu,debug", "debug", 120), ("gpu,compute", "compute", UNLIMITED), ("debug,gpu", "gpu", 30),
+    ("debug,compute", "compute", 30),
+])  # fmt: skip
+def test_an_open_limit_is_that_of_the_partition_the_job_starts_in(partitions, started_in, limit):
+    waiting = job(CLUSTER, partition=partitions)
+    waiting.partition = started_in
+    assert openlimits.at_start(waiting, partitions, CLUSTER) == limit
+
+
+# observed on 26.05: too long for a partition waits, but not where no node could do, and one partition's nodes count
+@pytest.mark.parametrize("asked", [
+    {"partition": "compute,debug,gpu", "tasks": 12, "minimum_nodes": 1, "maximum_nodes": 1},
+    {"partition": "debug,compute", "tasks": 12, "minimum_nodes": 1, "maximum_nodes": 1, "time_limit": 180},
+    {"partition": "gpu,debug", "required_nodes": "node03"},
+    {"partition": "gpu,debug", "required_nodes": "node01,node04"},
+    {"partition": "debug", "constraints": "gpu", "time_limit": 180},
+])  # fmt: skip
+def test_no_partitions_nodes_could_take_it(asked):
+    with pytest.raises(SlurmError) as refusal:
+        check(JobRequest(**asked), ALICE, CLUSTER, NOW)
+    assert refusal.value.number == errors.REQUESTED_NODE_CONFIG_UNAVAILABLE
+
+
+@pytest.mark.parametrize("asked, reason", [
+    ({"partition": "debug", "tasks": 12, "minimum_nodes": 1, "maximum_nodes": 1, "time_limit": 180}, "PartitionConfig"),
+    ({"partition": "debug,gpu", "time_limit": 8 * 1440}, "PartitionTimeLimit"),
+    ({"partition": "gpu,debug", "minimum_nodes": 3}, "PartitionNodeLimit"),
+])  # fmt: skip
+def test_what_is_too_much_for_all_partitions_waits(asked, reason):
+    assert pending.blocked(job(CLUSTER, **asked), CLUSTER, NOW) == (reason, "")
 
 
 def test_a_held_job_is_not_judged_by_the_nodes():

@@ -56,6 +56,18 @@ def test_output_and_exit_code_come_through(commands, env):
     assert (done.stdout, done.stderr, done.returncode) == ("", "invalid keyword: nonsense\n", 1)
 
 
+def test_a_bad_option_is_told_with_the_path_the_command_was_called_by(commands, env):
+    words = "unrecognized option '--bad'\nTry \"scontrol --help\" for more information\n"
+    by_name = subprocess.run(
+        ["scontrol", "--bad"], executable=commands / "scontrol", capture_output=True, text=True, env=env, timeout=60
+    )
+    assert by_name.stderr == f"scontrol: {words}"
+    by_path = scontrol(commands, "--bad", env=env).stderr
+    # of a script the kernel tells its path alone, so the launcher in Python always says the name
+    assert by_path in (f"{commands}/scontrol: {words}", f"scontrol: {words}")
+    assert by_path != by_name.stderr or (commands / "scontrol").read_bytes().startswith(b"#!")
+
+
 def test_standard_input_and_environment_are_the_callers(commands, env):
     done = scontrol(commands, "show", "hostnames", env=env | {"SLURM_NODELIST": "q[7-8]"})
     assert done.stdout == "q7\nq8\n"

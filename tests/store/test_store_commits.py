@@ -153,6 +153,21 @@ def test_a_full_disk_refuses_new_jobs_and_keeps_the_rest_waiting(tmp_path, monke
     assert with_store(url, read) == [b"job 2"]
 
 
+def test_a_change_that_can_not_be_held_stops_nobody_elses(tmp_path):
+    """No later attempt would do better with a number that the database has no room for."""
+
+    async def work(store):
+        changes = [Change(), Change(), Change(refusable=True)]
+        for number, change in enumerate(changes, 1):
+            change.put("jobs", number, job_row(number) | ({"submit_time": 1 << 63} if number == 2 else {}))
+        answers = await asyncio.gather(*map(store.commit, changes), return_exceptions=True)
+        return answers, (await store.read(questions.saved)).jobs
+
+    (first, poison, new), jobs = with_store(str(tmp_path / "store.sqlite"), work)
+    assert (first, new, jobs) == (None, None, [b"job 1", b"job 3"])
+    assert isinstance(poison, StoreFull)
+
+
 def test_a_store_of_a_newer_program_is_refused(tmp_path):
     url = str(tmp_path / "store.sqlite")
     store = Store(url)
