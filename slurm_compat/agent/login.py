@@ -11,6 +11,7 @@ from slurm_compat.agent import launch
 from slurm_compat.agent.environment import split
 
 PATIENCE = 20.0  # seconds a login shell may take over its start files
+MOST = 16 << 20  # bytes of an environment
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
 
 
@@ -60,7 +61,7 @@ def environment(user: launch.User, patience: float = PATIENCE) -> dict[str, str]
 
 
 def _read_all(fd: int, deadline: float) -> bytes | None:
-    """All until the end; None when that doesn't come in time."""
+    """All until the end; None when that doesn't come in time, or is no environment by its size."""
     block = bytearray()
     while True:
         ready, _, _ = select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
@@ -70,6 +71,8 @@ def _read_all(fd: int, deadline: float) -> bytes | None:
         if not data:
             return bytes(block)
         block += data
+        if len(block) > MOST:
+            return None
 
 
 def _still_there(pid: int) -> bool:

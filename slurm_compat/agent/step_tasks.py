@@ -105,6 +105,8 @@ class Wiring:
         return self._open("STDIN", self._path(mode, task.rank), os.O_RDONLY)
 
     def _output(self, task: Task, mode: str, kind: int, unbuffered: bool, which: str) -> int:
+        if mode in ("", "all") and self._request.get("pty"):
+            mode = "none"  # only what the terminal's task says is seen
         if mode in ("", "all") or (mode.isdigit() and int(mode) == task.rank):
             ours, theirs = os.pipe()
             os.set_blocking(ours, False)

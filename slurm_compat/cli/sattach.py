@@ -36,6 +36,10 @@ FILTERS = ("input-filter", "output-filter", "error-filter")
 NO_STEP = "Could not get job step info"
 
 
+class Misused(CommandError):
+    """The usage is shown on stdout beside the message."""
+
+
 @dataclass
 class Asked:
     target: str = ""
@@ -67,7 +71,7 @@ def asked_for(argv: list[str]) -> Asked:
             setattr(asked, {"l": "label", "Q": "quiet"}.get(key, key), True)
     if len(operands) != 1:
         # said of none at all, too
-        raise CommandError(USAGE, "sattach: error: too many parameters")
+        raise Misused("sattach: error: too many parameters")
     asked.target = operands[0]
     return asked
 
@@ -79,6 +83,14 @@ def _task(option: str, text: str) -> int:
 
 
 def main(ctx: Context) -> int:
+    try:
+        return _attached(ctx)
+    except Misused:
+        ctx.out(USAGE)
+        raise
+
+
+def _attached(ctx: Context) -> int:
     asked = asked_for(ctx.argv[1:])
     if asked.action:
         for line in _told(asked.action):
@@ -86,7 +98,7 @@ def main(ctx: Context) -> int:
         return 0
     wanted = selected("sattach", asked.target)
     if not wanted.step:
-        raise CommandError(USAGE, "sattach: error: Failed to parse stepid from command line options")
+        raise Misused("sattach: error: Failed to parse stepid from command line options")
     if wanted.step in NOT_THESE:
         raise CommandError("sattach: error: Cannot be used with extern or batch steps")
     listener = None if asked.layout else Listener(ctx.env)

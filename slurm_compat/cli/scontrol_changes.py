@@ -136,7 +136,12 @@ def _update_step(session: Session, name: str, words: list[str]) -> bool:
         jobid.parse(name)
     except BadValue:
         return session.fail(f"Invalid StepID parameter: stepid={name}", "Request aborted")
-    result = session.ctx.controller.call("update_job", targets=[name], changes=changes)
+    targets = [name]
+    if "." not in name:  # all steps of the job
+        job = jobid.parse(name)
+        rows = session.rows("steps", ["step_id"], job_ids=[job.job_id])
+        targets = [f"{name}.{row['step_id']}" for row in rows]
+    result = session.ctx.controller.call("update_job", targets=targets, changes=changes)
     for _, _, text in result["errors"]:
         session.fail(f"slurm_update error: {text}")
     return not result["errors"]

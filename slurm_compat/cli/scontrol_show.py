@@ -138,11 +138,12 @@ def job_lines(job: Row, time_format: TimeFormat, details: bool) -> list[str]:
         ]
     if job["minimum_switches"]:
         lines.append(f"Switches={job['minimum_switches']}@{duration(job['maximum_switch_wait_time'])}")
-    told = {True: ["KillOnInvalidDependent=Yes"], False: ["KillOnInvalidDependent=No"]}
-    flags = told.get(job["kill_on_invalid_dependency"], []) + (["SpreadJob=Yes"] if job["spread_job"] else [])
+    flags = ["SpreadJob=Yes"] if job["spread_job"] else []
+    if isinstance(job["kill_on_invalid_dependency"], bool):
+        flags.insert(0, f"KillOnInvalidDependent={'Yes' if job['kill_on_invalid_dependency'] else 'No'}")
     if flags:
         lines.append(" ".join(flags))
-    if job["oom_kill_step"] is not None:
+    if isinstance(job["oom_kill_step"], int):
         lines.append(f"OOMKillStep={job['oom_kill_step']}")
     lines += [f"{label}={job[field]}" for label, field in TRES_LINES if job[field]]
     if job["mail_user"] or job["mail_type"]:

@@ -278,11 +278,16 @@ def passes(row: Row, asked: Asked, users: frozenset[int]) -> bool:
     return not asked.users or row["user_id"] in users
 
 
+NO_SORT = "bdeghklmsvwxzBCKORSUZ"  # letters by which the real one can't sort
+
+
 def in_order(rows: list[Row], text: str, weights: Mapping[str, int]) -> list[Row]:
-    """By job id, then as -S has it; letters of no column are nothing."""
+    """By job id, then as -S has it. Raises CommandError for a letter that nothing is sorted by."""
     rows = sorted(rows, key=lambda row: row["job_id"])
     for place in range(len(text) - 1, -1, -1):
         column = BY_LETTER.get(text[place])
+        if text[place] in NO_SORT:
+            raise CommandError(f"sprio: error: Invalid sort specification: {text[place]}")
         if column is not None:
             rows.sort(key=lambda row, column=column: _key(column, row, weights), reverse=text[place - 1 : place] == "-")  # type: ignore[misc]
     return rows

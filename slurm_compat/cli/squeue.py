@@ -111,7 +111,12 @@ class Report:
         cells = self._cells()
         sort = asked.values.get("S") or self._default_sort()
         table = squeue_sort.STEP_KEYS if self.steps else squeue_sort.JOB_KEYS
-        self.keys = squeue_sort.keys_of(sort, table, not self.steps, lambda text: ctx.err(f"squeue: {text}"))
+        self.keys: list[tuple[squeue_sort.SortKey, bool]] = []
+        self.bad_sort: CommandError | None = None  # told below the header
+        try:
+            self.keys = squeue_sort.keys_of(sort, table, not self.steps, lambda text: ctx.err(f"squeue: {text}"))
+        except CommandError as problem:
+            self.bad_sort = problem
         if self.steps:
             self.tests = squeue_filter.step_tests(asked, users, nodes)
         else:
@@ -136,6 +141,13 @@ class Report:
             cluster=own_cluster(ctx) if self.steps and "luster" in asked.values.get("O", "") else "",
             complain=ctx.error,
         )
+        if settings.bitstr_len is not None:  # then an id that is right-justified is never cut
+            cells = [
+                cell._replace(column=cell.column._replace(whole=columns.VALUE))
+                if isinstance(cell, columns.Cell) and cell.column.name == "JobArrayId"
+                else cell
+                for cell in cells
+            ]
         self.layout = columns.layout(cells, settings, further)
         self.positions = {name: index for index, name in enumerate(self.layout.fields)}
         self.test = squeue_filter.compiled(self.tests, self.positions)
@@ -187,6 +199,8 @@ class Report:
             if asked.verbose:
                 ctx.out(f"last_update_time={int(ctx.now())} records={records}")
             ctx.out(self.layout.header)
+        if self.bad_sort is not None:
+            raise self.bad_sort
         line = self.layout.line
         ctx.stdout.write("".join([line(row) + "\n" for row in rows]))
         return 0

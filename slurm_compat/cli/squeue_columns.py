@@ -126,7 +126,7 @@ JOB_COLUMNS = (
            (SETTINGS, "memory_per_node", "memory_per_cpu", "memory_per_tres"), memory_text),
     Column("MinTime",          "",  "TIME_MIN",        ("time_minimum",), minutes_text),
     Column("MinTmpDisk",       "d", "MIN_TMP_DISK",    (SETTINGS, "minimum_tmp_disk_per_node"), mem),
-    Column("Name",             "j", "NAME",            ("name",)),
+    Column("Name",             "j", "NAME",            ("name",), or_null),
     Column("Network",          "",  "NETWORK",         ("network",), or_null),
     Column("Nice",             "y", "NICE",            ("nice",)),
     Column("NodeList",         "N", "NODELIST",        ("nodes",), as_is, BOTH),

@@ -59,7 +59,6 @@ OPTIONS = (
     Opt("sibling", "sibling", help="no effect: there are no federations here"),
     Opt("sort", "S", REQUIRED, "sort by these letters of --format; - in front: downwards", "LETTERS"),
     Opt("start", "start", help="when waiting jobs are expected to start"),
-    Opt("step", "s", OPTIONAL, "steps instead of jobs: all, or these by comma", "IDS"),
     Opt("steps", "s", OPTIONAL),
     Opt("states", "t", REQUIRED, "only jobs in one of these states, by comma; all: finished ones too", "STATES"),
     Opt("usage", "usage", help="show a few lines of usage, and end"),

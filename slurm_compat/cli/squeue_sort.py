@@ -27,6 +27,7 @@ Row = list[Any]
 class SortKey(NamedTuple):
     fields: tuple[str, ...]
     value: Callable[..., Any]
+    turns: bool = False  # rows that have no value are turned round
 
 
 def _same(value: Any) -> Any:
@@ -82,12 +83,12 @@ JOB_KEYS: dict[str, SortKey] = {
     "m": SortKey(("memory_per_node", "memory_per_cpu", "memory_per_tres"), memory_of),
     "M": SortKey(("run_time",), _same),
     "n": SortKey(("required_nodes",), _nodes),
-    "N": SortKey(("nodes",), _nodes),
+    "N": SortKey(("nodes",), _nodes, turns=True),
     "O": SortKey(("contiguous",), _same),
     "p": SortKey(("priority",), _same),
     "P": SortKey(("partition",), _same),
     "Q": SortKey(("priority",), _same),
-    "S": SortKey(("start_time",), _moment),
+    "S": SortKey(("start_time",), _moment, turns=True),
     "t": SortKey(("job_state", "state_flags"), compact_state),
     "T": SortKey(("job_state", "state_flags"), state_text),
     "u": SortKey(("user_name",), _same),
@@ -143,6 +144,10 @@ def fields_of(keys: Sequence[tuple[SortKey, bool]]) -> list[str]:
 def sort(rows: list[Row], keys: Sequence[tuple[SortKey, bool]], positions: Mapping[str, int]) -> None:
     """In place. `positions`: where a row has each field."""
     for key, downwards in keys:
+        if key.turns and not (downwards and key is JOB_KEYS["N"]):
+            # of two that have neither time nor nodes the real one's comparison puts the second first
+            place = positions[key.fields[0]]
+            rows[:] = [row for row in rows if row[place]] + [row for row in reversed(rows) if not row[place]]
         places = [positions[name] for name in key.fields]
         value = key.value
         if len(places) == 1:

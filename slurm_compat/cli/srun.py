@@ -86,8 +86,8 @@ def _step(ctx: Context, parsed: Parsed, components: int) -> int:
     wanted = [Component(place, _completed(place, one), one, own=False) for place, one in placed]
     if parsed.attrs.get("test_only"):
         return max(_tested(one.ctx, one.request) for one in wanted)
-    for one in wanted:
-        _tell_compression(ctx, one.attrs.get("compress"))
+    for component in wanted:
+        _tell_compression(ctx, component.attrs.get("compress"))
     if "relative" in parsed.attrs and not parsed.attrs.get("jobid"):
         raise CommandError("srun: fatal: --relative option invalid for job allocation request")
     ignored = set(parsed.attrs.get("ignore_signals") or ())

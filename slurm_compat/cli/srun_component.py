@@ -56,6 +56,12 @@ class Component:
         found = srun_request.step_counts(request, attrs.get("relative"), int(self.job["node_count"]), nodes_told)
         for line in found.warnings:
             self.ctx.err(f"srun: warning: {line}")
+        of_job = "" if self.own else self.ctx.env.get("SLURM_CPUS_PER_TASK", "")
+        if of_job.isdigit() and (request.cpus_per_task or 0) > int(of_job):
+            counts = f"({request.cpus_per_task} > {of_job})"
+            self.ctx.err(
+                f"srun: Job step's --cpus-per-task value exceeds that of job {counts}. Job step may never run."
+            )
         self.ctx.stderr.flush()
         srun_request.checked_nodes(request, str(self.job["nodes"]))
         if attrs.get("verbose"):
@@ -156,8 +162,6 @@ class Component:
     def _environment(self, step: StepRequest, listener: Listener) -> dict[str, str]:
         ctx, request, attrs = self.ctx, self.request, self.attrs
         env = jobenv.exported(ctx.env, request.export if "export" in self.parsed.given else None, ctx.error)
-        if request.export and request.export.upper() != "ALL":
-            env["SLURM_EXPORT_ENV"] = request.export
         told = srun_environment.of_request(request)
         env |= jobenv.MPI_LAUNCHERS | {name: text for name, text in told.items() if name not in UNTOLD}
         env |= srun_environment.distribution(request, step.tasks or 1, step.minimum_nodes or 1, alone=self.own)

@@ -270,12 +270,16 @@ class Controller:
             change = Change()
             if not job.hold:
                 job.priority = self.priority(job)
-            delay = scheduler_parameter(self.conf, "batch_sched_delay")
-            if delay and job.has_script:
-                self.handover.gather(float(delay))
+            if job.has_script and (delay := self.gathers):
+                self.handover.gather(delay)
             self.readiness.consider(job, change)
             if change:
                 self.commit(change)
+
+    @property
+    def gathers(self) -> int:
+        """Seconds for which batch jobs are gathered before the first of them goes to Armada."""
+        return int(scheduler_parameter(self.conf, "batch_sched_delay") or 0)
 
     def priority(self, job: Job) -> int:
         if job.fixed_priority is not None:

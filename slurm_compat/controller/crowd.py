@@ -4,6 +4,7 @@ calls that are not answered yet. Root, SlurmUser and the controller's own user, 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import resource
 import time
@@ -22,13 +23,18 @@ def connections_each(files: int) -> int:
     return max(16, min(MOST_CONNECTIONS, files // 4))
 
 
-def raise_file_limit() -> tuple[int, Callable[[], None]]:
-    """Have room for many users' connections: how many files may be open now, and what a child calls to have the limit
-    that there was, for jobs inherit it."""
+def raise_file_limit() -> tuple[int, Callable[[int], None]]:
+    """Have room for many users' connections: how many files may be open now, and what gives the process of a pid the
+    limit that there was, for jobs inherit it."""
     before = soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = max(soft, WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, WANTED_FILES))
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return wanted, lambda: resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+    def as_before(pid: int) -> None:
+        with contextlib.suppress(OSError):  # it has ended already
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+    return wanted, as_before
 
 
 class Crowd:

@@ -90,11 +90,11 @@ def write_pid(state: str, name: str) -> str:
 
 
 async def ensure_engine(
-    armada: Armada, state: str, cluster_file: str, as_before: Callable[[], None] = lambda: None
+    armada: Armada, state: str, cluster_file: str, as_before: Callable[[int], None] = lambda pid: None
 ) -> None:
     """The embedded engine answers on its socket; start it, in a session of its own, if it doesn't.
 
-    `as_before` gives it the limits that we were started with.
+    `as_before` gives its process the limits that we were started with.
     """
     if await armada.health():
         return
@@ -107,8 +107,8 @@ async def ensure_engine(
     with open(path, "ab") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/",
-            preexec_fn=as_before,
-        )  # fmt: skip
+)  # fmt: skip
+    as_before(process.pid)
     deadline = time.monotonic() + ENGINE_WAIT
     try:
         while time.monotonic() < deadline:
@@ -123,7 +123,7 @@ async def ensure_engine(
     log.warning("the engine does not answer yet; jobs wait for it")
 
 
-async def keep_engine(armada: Armada, state: str, cluster_file: str, as_before: Callable[[], None]) -> None:
+async def keep_engine(armada: Armada, state: str, cluster_file: str, as_before: Callable[[int], None]) -> None:
     """Have the embedded engine running: now, and again whenever it is found dead. Its jobs go on meanwhile."""
     pid_file = os.path.join(state, "run", "engine.pid")
     pause = ENGINE_LOOK

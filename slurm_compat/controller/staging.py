@@ -81,19 +81,31 @@ class Staging:
         pick(job_id, queue) answers True: it went, and is asked again for the same job, as an array has more tasks;
         False: it is blocked; None: it isn't ready any more, or has nothing left to hand over.
         """
-        for queue, heap in self._heaps.items():
-            while heap and self.room(queue):
-                priority, _, job_id = heap[0]
-                if self._offered.get(job_id) != (queue, -priority):
-                    heapq.heappop(heap)  # retracted, or offered anew with another priority
-                    continue
-                answer = pick(job_id, queue)
-                if answer:
-                    continue
+        heads: list[tuple[int, int, str]] = []  # of each queue with room: its best job, as in its own line
+
+        def line_up(queue: str) -> None:
+            heap = self._heaps[queue]
+            while heap and self._offered.get(heap[0][2]) != (queue, -heap[0][0]):
+                heapq.heappop(heap)  # retracted, or offered anew with another priority
+            if heap and self.room(queue):
+                heapq.heappush(heads, (*heap[0][:2], queue))
+
+        for queue in list(self._heaps):
+            line_up(queue)
+        while heads:
+            queue = heapq.heappop(heads)[2]
+            heap = self._heaps[queue]
+            if not heap or self._offered.get(heap[0][2]) != (queue, -heap[0][0]):  # retracted for another's sake
+                line_up(queue)
+                continue
+            job_id = heap[0][2]
+            answer = pick(job_id, queue)
+            if not answer:
                 heapq.heappop(heap)
                 self._offered.pop(job_id, None)
                 if answer is False:
                     self.blocked[job_id] = queue
+            line_up(queue)
 
     @property
     def inside(self) -> Iterator[int]:

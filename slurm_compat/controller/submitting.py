@@ -22,7 +22,7 @@ from slurm_compat.controller.submission import Accepted, Caller, check
 from slurm_compat.controller.table import job_row
 from slurm_compat.controller.textlengths import ENVIRONMENT, MOST_COMPONENTS, check_texts
 from slurm_compat.core import errors, hostlist, taskids
-from slurm_compat.core.errors import BAD_ARGUMENT, SlurmError
+from slurm_compat.core.errors import BAD_ARGUMENT, BadValue, SlurmError
 from slurm_compat.core.jobargs import Submit, WillRun
 from slurm_compat.core.model import JobRequest
 from slurm_compat.store.changes import Change
@@ -101,7 +101,10 @@ def accept(controller: Controller, caller: Caller, request: JobRequest, script: 
     if len(script) > controller.conf.max_script_size:
         raise SlurmError(errors.PATHNAME_TOO_LONG)
     check_texts(request)
-    return check(request, caller, controller.cluster, controller.now(), controller.usage)
+    try:
+        return check(request, caller, controller.cluster, controller.now(), controller.usage)
+    except BadValue:  # amounts that no machine has: 2 PiB of memory, -1 CPUs
+        raise SlurmError(errors.REQUESTED_NODE_CONFIG_UNAVAILABLE) from None
 
 
 def made_job(controller: Controller, caller: Caller, request: JobRequest, accepted: Accepted) -> Job:
@@ -243,6 +246,8 @@ def _straight(controller: Controller, job: Job) -> str:
     now = controller.now()
     if job.hold or job.array_job_id or job.het_job_id or job.dependency or job.begin_time > now:
         return ""
+    if job.has_script and controller.gathers:
+        return ""  # it goes with those that come within that time
     if reserved.magnets(controller.cluster):
         return ""  # it may be attracted
     job.priority = controller.priority(job)

@@ -37,6 +37,7 @@ LIMITS = {
 
 # what a number may be; the highest of a time limit is UNLIMITED, and dates are those that can be shown
 NUMBER = (-(1 << 31), (1 << 32) - 1)
+HELD = 1 << 63  # what the store has room for
 DATE = (0, 253_402_300_799)  # to the end of 9999
 MEMORY = (-1, 1 << 42)  # MiB
 NUMBERS = {
@@ -83,11 +84,16 @@ def _check(name: str, value: Any) -> None:
 
 
 def _length(value: Any) -> int:
-    """Characters of a text, or of all texts in a list or table and a place for each."""
+    """Characters of a text, or of all texts in a list or table and a place for each.
+
+    Raises SlurmError for a number in it that nothing can hold.
+    """
     if isinstance(value, (str, bytes)):
         return len(value)
     if isinstance(value, dict):
         value = [part for pair in value.items() for part in pair]
     if isinstance(value, (list, tuple)):
         return sum(_length(part) + 1 for part in value)
+    if isinstance(value, int) and not -HELD <= value < HELD:
+        raise SlurmError(BAD_ARGUMENT)
     return 0

@@ -123,6 +123,8 @@ def parse_long(text: str, table: Mapping[str, Column], complain: Callable[[str],
         rest = spec[1:] if right else spec
         suffix = rest.lstrip("0123456789")
         digits = rest[: len(rest) - len(suffix)]
+        if suffix[:1] == "-" and suffix[1:].isdigit():  # a width below 0 is none, with a space behind
+            suffix = " "
         cells.append(Cell(column, min(int(digits), MAX_WIDTH) if digits else 0, right, suffix))
     return cells
 

@@ -146,8 +146,8 @@ def extra_node_info(text: str | None, where: Where) -> dict[str, Any]:
 
 def signal(text: str | None, where: Where) -> dict[str, Any]:
     """[{R|B}:]number or name[@seconds]."""
-    flags, colon, rest = (text or "").rpartition(":")
-    if (colon and not flags) or set(flags.upper()) - {"R", "B"}:
+    flags, _, rest = (text or "").rpartition(":")
+    if set(flags.upper()) - {"R", "B"}:
         raise where.invalid()
     name, at, delay = rest.partition("@")
     signalled = signal_number(name)

@@ -350,5 +350,15 @@ def test_a_login_shell_that_fails_or_hangs(tmp_path, profile):
     assert login.environment(user, patience=0.3) is None
 
 
+def test_a_login_shell_that_prints_without_end_is_not_listened_to(tmp_path, monkeypatch):
+    """The agent reads it, who is root: what it keeps of a user's output is bounded."""
+    monkeypatch.setattr(login, "MOST", 1 << 20)
+    shell = tmp_path / "sh"
+    shell.write_text("#!/bin/sh\nexec yes A=b\n")
+    shell.chmod(0o755)
+    user = launch.User("me", os.getuid(), os.getgid(), home=str(tmp_path), shell=str(shell))
+    assert login.environment(user) is None
+
+
 def test_no_shell_at_all(tmp_path):
     assert login.environment(launch.User("us", os.geteuid(), os.getegid(), home="/", shell="/no/such")) is None

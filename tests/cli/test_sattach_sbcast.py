@@ -51,9 +51,9 @@ USAGE = "Usage: sattach [options] <jobid.stepid>"
 @pytest.mark.parametrize(
     "argv, lines",
     [
-        ([], ["sattach: error: too many parameters", USAGE]),
-        (["7.0", "x"], ["sattach: error: too many parameters", USAGE]),
-        (["7"], ["sattach: error: Failed to parse stepid from command line options", USAGE]),
+        ([], ["sattach: error: too many parameters"]),
+        (["7.0", "x"], ["sattach: error: too many parameters"]),
+        (["7"], ["sattach: error: Failed to parse stepid from command line options"]),
         (["7.batch"], ["sattach: error: Cannot be used with extern or batch steps"]),
         (["7.x"], ["sattach: fatal: Bad job/step specified: 7.x: StepID includes unexpected non-numeric characters"]),
         (["abc.0"], ["sattach: fatal: Bad job/step specified: abc.0: JobID can not be zero"]),
@@ -65,7 +65,9 @@ USAGE = "Usage: sattach [options] <jobid.stepid>"
     ],
 )
 def test_what_sattach_refuses(argv, lines):
-    assert ran(sattach, *argv) == (1, "", lines)
+    usage = f"{USAGE}\n" if len(argv) != 1 or argv == ["7"] else ""
+    usage = "" if any(word.startswith("--") for word in argv) else usage
+    assert ran(sattach, *argv) == (1, usage, lines)
 
 
 def test_the_layout_of_a_step():

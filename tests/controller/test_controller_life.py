@@ -510,6 +510,8 @@ def test_nobody_gives_himself_a_group_or_another_name(tmp_path, asked):
         ({"argv": ["/bin/true", *map(str, range(100_000))]}, 0),
         ({"argv": ["x" * (5 << 20)]}, 2012),
         ({"rlimits": {"x" * (1 << 20): 1}}, 2012),
+        ({"rlimits": {"NOFILE": 1 << 70}}, 3001),
+        ({"rlimits": {"NOFILE": -1, "AS": (1 << 63) - 1}}, 0),
         ({"het_components": [JobRequest()] * 200}, 2036),
     ],
 )
@@ -571,3 +573,13 @@ def test_changes_of_another_kind_are_bad_arguments(tmp_path, changes):
         return refused.value.number
 
     assert play(tmp_path, story) == 3001
+
+
+@pytest.mark.parametrize("asked", [{"memory_per_node": 1 << 31}, {"tasks": -1}, {"cpus_per_task": -1}], ids=str)
+def test_amounts_that_no_machine_has_are_refused_as_such(tmp_path, asked):
+    async def story(world):
+        with pytest.raises(SlurmError) as refused:
+            await world.submit(**asked)
+        return refused.value.number
+
+    assert play(tmp_path, story) == 2014
