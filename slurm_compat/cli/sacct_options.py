@@ -41,7 +41,7 @@ OPTIONS = (
         shown="expand-pattern"),
     Opt("federation", "federation", help="no effect: there are no federations here"),
     Opt("file", "f", REQUIRED, "read a job completion file; there are none here", "FILE"),
-    Opt("flags", "F", REQUIRED, "only jobs with one of these flags, by comma", "FLAGS"),
+    Opt("flags", "F", REQUIRED),  # not on the real page either
     Opt("fields", "o", REQUIRED),
     Opt("format", "o", REQUIRED, "fields by comma, each with %WIDTH or %-WIDTH if wanted", "FIELDS"),
     Opt("gid", "g", REQUIRED, "the same as --group", "NAMES"),

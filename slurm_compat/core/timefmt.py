@@ -25,7 +25,7 @@ def minutes(text: str) -> int:
     seconds = seconds_of(text)
     if seconds == UNLIMITED:
         return UNLIMITED
-    whole = int((_signed(seconds) + 59) / 60) & 0xFFFFFFFF
+    whole = int(_signed(seconds + 59) / 60) & 0xFFFFFFFF
     return whole if 0 < whole < UNLIMITED - 1 else UNLIMITED
 
 

@@ -302,9 +302,9 @@ def test_usage_lists():
 def test_columns_cut_text_but_not_numbers():
     out = run(["sacct", "-j20327", "-X", "-o", "start%6,state%3,uid%2,elapsed%2,jobid%0,state"], Accounting())[0]
     assert out == [
-        " Start Sta UI El       State ",
-        "------ --- -- --  ---------- ",
-        "###### FA+ 2001 00:00:03      FAILED ",
+        " Start Sta UI El  Sta ",
+        "------ --- -- --  --- ",
+        "###### FA+ 2001 00:00:03  FA+ ",
         "",
     ]
 

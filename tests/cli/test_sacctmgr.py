@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from slurm_compat.cli import jsondoc, sacctmgr_adding, sacctmgr_others
+from slurm_compat.cli import jsondoc, sacctmgr_settings
 from slurm_compat.cli.sacctmgr_conditions import GRAMMARS, read
 from slurm_compat.cli.sacctmgr_fields import COLUMNS, column_named
 from slurm_compat.core.errors import BadValue
@@ -37,8 +37,7 @@ def the_recorded_users(monkeypatch):
         return pwd.struct_passwd((name, "x", UIDS.get(name, 2002), 0, "", "/", "/bin/sh"))
 
     monkeypatch.setattr(jsondoc, "user_name", lambda uid: names.get(uid, str(uid)))
-    for module in (sacctmgr_adding, sacctmgr_others):
-        monkeypatch.setattr(module.pwd, "getpwnam", by_name)
+    monkeypatch.setattr(sacctmgr_settings.pwd, "getpwnam", by_name)
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step["run"])

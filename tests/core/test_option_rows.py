@@ -33,7 +33,8 @@ def test_what_does_not_simply_work_says_why(row):
         assert any(other.name == row.same_as for other in ROWS)
 
 
-ELSEWHERE = ("reboot", "resources", "het-group", "external-launcher", "x11")  # refused by the controller or by srun itself
+# refused by the controller, or by the command when it has read all its options
+ELSEWHERE = ("reboot", "resources", "het-group", "external-launcher", "x11")
 
 
 @pytest.mark.parametrize("name", [row.name for row in ROWS if row.fate == REFUSED and row.name not in ELSEWHERE])

@@ -59,7 +59,14 @@ LONG = "1,5-9,20,30,41,57,100-200,300,302,304,306,401,403,405,407,500-600"
 
 @pytest.mark.parametrize(
     "size, want",
-    [(0, LONG), (10, "1,5-9,..."), (20, "1,5-9,20,30,41,5..."), (64, LONG[:60] + "..."), (len(LONG) + 2, LONG[:-2] + "..."), (len(LONG) + 3, LONG)],
+    [
+        (0, LONG),
+        (10, "1,5-9,..."),
+        (20, "1,5-9,20,30,41,5..."),
+        (64, LONG[:60] + "..."),
+        (len(LONG) + 2, LONG[:-2] + "..."),
+        (len(LONG) + 3, LONG),
+    ],
 )
 def test_long_lists_are_cut(size, want):
     assert taskids.shortened(LONG, size) == want
