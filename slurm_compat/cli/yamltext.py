@@ -44,7 +44,7 @@ def text_lines(text: str, indent: str, lead: str) -> Iterator[str]:
                 line = indent + ("\\" if text[place + 1] == " " else "")
             elif char == "\n" and quote == SINGLE:
                 # a line break is an empty line: one more where the first of several is
-                yield line if text[place - 1] != "\n" else ""
+                yield "" if place and text[place - 1] == "\n" else line
                 line = ""
                 if text[place + 1 : place + 2] != "\n":
                     yield ""

@@ -42,6 +42,7 @@ def test_a_cluster_without_limits_and_jobs_as_recorded(tmp_path, monkeypatch):
 
 async def three_jobs(world):
     conf = world.controller.conf
+    conf.scheduler_parameters = ""  # each goes at once
     next(account for account in conf.accounts if account.name == "project1").grp_tres = "cpu=2"
     next(qos for qos in conf.qos if qos.name == "normal").max_tres_per_user = "mem=4G"
     for tasks in (2, 1, 3):

@@ -25,16 +25,14 @@ def step():
 
 def turn(loop, peers, until):
     """Let srun go on until something is so."""
-    count = 0
+    late = []
 
     def balance():
-        nonlocal count
         peers.balance(True)
-        count += 1
-        loop.over = until() or count > 2000
+        loop.over = until() or bool(late)
 
     loop.over = False
-    loop.after(10.0, lambda: None)
+    loop.after(20.0, lambda: late.append(True))
     loop.run(balance)
     assert until()
 
