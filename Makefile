@@ -39,10 +39,11 @@ install: $(VENV)/.ready
 demo: install
 	@PYTHON=$(BIN)/python tools/demo
 
-# many tests run real processes: what failed while two of them shared the machine must pass, or fail again, by itself
+# many tests wait for real processes, so three at a time keep two cores busy; what failed while they shared the machine
+# must pass, or fail again, by itself
 test: $(VENV)/.ready
 	@$(BIN)/python tools/postgresql.py --install
-	$(BIN)/python -m pytest -n 2 --dist worksteal || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
+	$(BIN)/python -m pytest -n 3 --dist worksteal || $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
 docs: $(VENV)/.ready
 	$(BIN)/python tools/support_matrix.py

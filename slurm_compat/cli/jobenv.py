@@ -74,10 +74,18 @@ def wants_login_environment(export: str | None) -> bool:
     return export is not None and export.upper() not in ("ALL", "NIL")
 
 
-def from_file(body: bytes) -> dict[str, str]:
-    """--export-file: NAME=value entries with NUL between them."""
+def from_file(body: bytes, export: str | None, warn: Callable[[str], None]) -> dict[str, str]:
+    """--export-file: NAME=value entries with NUL between them, in place of the caller's variables.
+
+    As observed on 26.05, the file counts beside an --export that is ALL or a list, which adds the values it sets;
+    without --export, and with NONE and NIL, the job gets neither the caller's variables nor the file's.
+    """
+    if export is None or export.upper() in ("NONE", "NIL"):
+        return {}
     pairs = (entry.partition("=") for entry in body.decode("utf-8", "surrogateescape").split("\0"))
-    return {name: value for name, equals, value in pairs if name and equals}
+    env = {name: value for name, equals, value in pairs if name and equals}
+    said = (element.partition("=") for element in elements(export, warn))
+    return {**env, **{name: value for name, equals, value in said if equals}}
 
 
 def of_request(parsed: Parsed, caller: Caller) -> dict[str, str]:

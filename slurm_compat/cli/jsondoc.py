@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from slurm_compat import SLURM_VERSION
 from slurm_compat.cli.context import Context
 from slurm_compat.cli.jsonwrite import json_lines, json_text, simple, yaml_lines, yaml_text
+from slurm_compat.cli.optiontable import NOTHING
 from slurm_compat.core.model import UNLIMITED
 from slurm_compat.core.signals import signal_name
 
@@ -50,7 +51,9 @@ def begin(ctx: Context, kind: str, parser: str, failure: int = 1) -> Form | int:
         return 0
     version = PARSER if parser == "" or name == "latest" else name
     if version not in PARSERS:
-        if not name:
+        if parser == NOTHING:
+            ctx.error("data_parser_g_new: invalid plugin ")
+        elif not name:
             ctx.error("data_parser_g_new: unable to find plugin ")
         else:
             ctx.error(f"load_plugins: unable to find plugin: data_parser/{name}")

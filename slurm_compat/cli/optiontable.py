@@ -13,6 +13,8 @@ from slurm_compat.core.errors import UsageError
 
 NONE, REQUIRED, OPTIONAL = 0, 1, 2
 OPERAND = ""  # the key of an argument that is no option
+NOTHING = "\0"  # the value of `--json=`, which is not that of `--json`; no argument can be this
+DOCUMENTS = ("json", "yaml")
 
 
 class Opt(NamedTuple):
@@ -82,7 +84,7 @@ def _long(command: str, word: str, words: Iterator[str], table: Sequence[Opt], m
         if following is None:
             raise UsageError(f"{command}: option '--{found.long}' requires an argument", *more)
         value = following
-    return found.key, value
+    return found.key, NOTHING if equals and not value and found.key in DOCUMENTS else value
 
 
 def help_lines(table: Sequence[Opt]) -> Iterator[str]:

@@ -40,9 +40,19 @@ NO_CLUSTER = " error: Cluster '{}' has not been added yet, please contact your a
 
 
 def _words(
-    settings: Settings, words: Sequence[str], where_keys: str, keys: Sequence[Key], extra: str = ""
+    settings: Settings,
+    words: Sequence[str],
+    where_keys: str,
+    keys: Sequence[Key],
+    extra: str = "",
+    unknown: tuple[str, str] = (" Unknown option: ", SET_HINT),
 ) -> tuple[Where, Set, dict[str, str]]:
-    """(whom, what is set, further values) of an add. Raises CommandError."""
+    """(whom, what is set, further values) of an add. Raises CommandError.
+
+    `unknown`: what a word is called that means nothing, and the advice behind it; without one all such are told.
+    """
+    said, advice = unknown
+    strange: list[str] = []
     where: Where = {}
     chosen, known, others = Set(), known_names(settings), dict[str, str]()
     rows = table(where_keys)
@@ -58,11 +68,19 @@ def _words(
             continue
         key = key_named(name, keys)
         if key is None:
-            raise CommandError(f" Unknown option: {word}", SET_HINT)
+            if advice:
+                raise CommandError(said + word, advice)
+            strange.append(said + word)
+            continue
         try:
             take(chosen, key, operator, text, known)
         except BadSetting as problem:
-            raise settings_refused(problem, word) from None
+            refusal = settings_refused(problem, word)
+            if not advice:
+                refusal = CommandError(*(line for line in refusal.lines if line != SET_HINT))
+            raise refusal from None
+    if strange:
+        raise CommandError(*strange)
     return where, chosen, others
 
 
@@ -124,6 +142,7 @@ def user(settings: Settings, words: Sequence[str]) -> int:
         "n|ames:names u|sers:names ac|counts:accounts c|lusters:clusters par|titions:partitions w|ckeys:wckeys",
         [key for key in ASSOCIATION if key.attribute != "parent"],
         "ad|minlevel:admin_level defaulta|ccount:default_account defaultw|ckey:default_wckey",
+        (" Unknown option: ", ""),
     )  # fmt: skip
     names = where.get("names", [])
     if not names:
@@ -191,7 +210,10 @@ def _show_user(
 
 
 def coordinator(settings: Settings, words: Sequence[str]) -> int:
-    where, _, _ = _words(settings, words, "n|ames:names u|sers:names ac|counts:accounts acct|s:accounts", ())
+    where, _, _ = _words(
+        settings, words, "n|ames:names u|sers:names ac|counts:accounts acct|s:accounts", (),
+        unknown=(" Unknown condition: ", " Use keyword 'set' to modify value"),
+    )  # fmt: skip
     if not where:
         raise CommandError(" You need to specify conditions to to add the coordinator.")
     if not where.get("accounts"):

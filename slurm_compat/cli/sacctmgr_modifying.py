@@ -19,7 +19,7 @@ from slurm_compat.cli.sacctmgr_changes import (
     settings_refused,
     told,
 )
-from slurm_compat.cli.sacctmgr_confirm import DISCARDED, confirmed
+from slurm_compat.cli.sacctmgr_confirm import DISCARDED, confirmed, sure
 from slurm_compat.cli.sacctmgr_settings import Settings
 from slurm_compat.cli.sacctmgr_values import (
     ACCOUNT_RECORD,
@@ -105,6 +105,14 @@ def _associations(settings: Settings, entity: str, where: dict[str, list[str]], 
     return request.settle()
 
 
+def _aborted(settings: Settings, where: dict[str, list[str]]) -> bool:
+    """Whether one who names nobody, and so means all, thinks better of it."""
+    if where or sure(settings, "You didn't set any conditions with 'WHERE'."):
+        return False
+    settings.ctx.out("Aborted")
+    return True
+
+
 def _of(word: str, rows: Sequence[tuple[int, str, str]]) -> str:
     name = pair(word)[0].lower()
     return next((goes for least, whole, goes in rows if len(name) >= least and whole.startswith(name)), "")
@@ -154,6 +162,8 @@ def account(settings: Settings, words: Sequence[str]) -> int:
     record = {name: value for name, value in chosen.values.items() if name in ("description", "organization", "flags")}
     limits = {name: value for name, value in chosen.values.items() if name not in record}
     by_record = {"descriptions", "organizations"} & where.keys()
+    if _aborted(settings, where):
+        return 0
     code = _records(settings, "account", where, record) if record else 0
     if limits:
         if by_record:
@@ -188,6 +198,8 @@ def user(settings: Settings, words: Sequence[str]) -> int:
         if goes == "admin_level":
             record[goes] = next((level for level in LEVELS if text and level.lower().startswith(text.lower())), "None")
     chosen = _set(settings, rest, [key for key in ASSOCIATION if key.attribute != "parent"])
+    if _aborted(settings, where):
+        return 0
     code = _records(settings, "user", where, record) if record else 0
     if chosen.values:
         if {"default_accounts", "admin_levels", "default_wckeys"} & where.keys():
@@ -214,6 +226,8 @@ def qos(settings: Settings, words: Sequence[str]) -> int:
         return qos_refused(settings, problem, modify=True)
     if not chosen.values:
         raise CommandError(NOTHING_TO_SET)
+    if _aborted(settings, where):
+        return 0
     request = Request(settings, "modify", "qos", where, chosen.values)
     answer = _attempt(request)
     if not answer["names"]:
@@ -231,6 +245,8 @@ def cluster(settings: Settings, words: Sequence[str]) -> int:
     if not what:
         raise CommandError(NOTHING_TO_SET)
     chosen = _set(settings, what, [key for key in ASSOCIATION if key.attribute != "parent"])
+    if _aborted(settings, where):
+        return 0
     request = Request(settings, "modify", "cluster", where, chosen.values)
     answer = _attempt(request)
     out = settings.ctx.out

@@ -117,10 +117,13 @@ def environment_of(ctx: Context, parsed: Parsed, caller: Caller) -> bytes:
     request.umask, request.rlimits = caller.umask, caller.rlimits
     request.get_user_env = parsed.request.get_user_env or jobenv.wants_login_environment(export)
     if (source := parsed.attrs.get("export_file")) is not None:
-        env = jobenv.from_file(export_file(ctx, source))
+        env = jobenv.from_file(export_file(ctx, source), export, ctx.error)
     else:
         env = jobenv.exported(ctx.env, export, ctx.error)
-    return jobenv.block({**env, **jobenv.of_request(parsed, caller), **jobenv.of_components(parsed, caller)})
+    said = jobenv.of_request(parsed, caller)
+    if source is not None:  # the real one does not tell its --export beside a file
+        said.pop("SLURM_EXPORT_ENV", None)
+    return jobenv.block({**env, **said, **jobenv.of_components(parsed, caller)})
 
 
 def export_file(ctx: Context, source: str) -> bytes:

@@ -27,7 +27,7 @@ from slurm_compat.core.errors import (
     CommandError,
     SlurmError,
 )
-from slurm_compat.core.jobid import JobExpression, job_name
+from slurm_compat.core.jobid import NO_VAL, JobExpression, job_name
 
 NOT_FEDERATED = (191, "Not a valid federated job")  # exit code, words
 RETRIES = 10  # of a job that can't be signalled in the state it is in
@@ -100,7 +100,10 @@ class Cancelling:
         steps = any(expression.step for _, expression in asked.targets)
         if "sibling" in asked.values:
             return self._siblings()
-        if asked.filtered or "i" in asked.flags or steps or (signalled and not self.at_once):
+        looked = bool(asked.filtered or "i" in asked.flags or steps or (signalled and not self.at_once))
+        if self._set_apart(quietly=not looked and not self.at_once) and not asked.targets:
+            return self.code
+        if looked:
             wanted = self._looked_up()
         else:
             wanted = [Target(*pair) for pair in ((_plain(e), text) for text, e in asked.targets)]
@@ -113,6 +116,19 @@ class Cancelling:
         self.at_once_or_told(wanted)
         self._send(wanted)
         return self.code
+
+    def _set_apart(self, quietly: bool) -> bool:
+        """Whether there are ids above all that a job can have: they are of no job, and told apart from the others."""
+        far = [(text, expression) for text, expression in self.asked.targets if expression.job_id >= NO_VAL]
+        self.asked.targets = [pair for pair in self.asked.targets if pair not in far]
+        for text, expression in far:
+            if not quietly:
+                step = f".{expression.step}" if expression.step else ""
+                self._unknown(f"{expression.job_id & 0xFFFFFFFF}{step}", expression)
+            elif self.asked.verbose > 0:
+                self.ctx.err(f"scancel: Terminating job {text}")
+                self.ctx.error(f"Kill job error on job id {text}: {TEXT[INVALID_JOB_ID]}")
+        return bool(far)
 
     def at_once_or_told(self, wanted: Iterable[Target]) -> None:
         """-v names each target before it is asked for, unless all go in one request."""

@@ -5,6 +5,7 @@ Source: scancel(1); observed on 26.05.
 
 from __future__ import annotations
 
+import math
 import os
 import pwd
 from collections.abc import Iterator, Mapping, Sequence
@@ -210,7 +211,7 @@ def _target(text: str) -> JobExpression:
         raise wrong
     try:
         # a job's id may end in "_" or "+", which name nothing further
-        expression = parse(name if not name.endswith(("_", "+")) else name[:-1])
+        expression = parse(name if not name.endswith(("_", "+")) else name[:-1], math.inf)
     except BadValue:
         raise wrong from None
     if not dot:

@@ -134,6 +134,17 @@ def limit(value: str, now: float) -> str | int:
     return timefmt.minutes(value)
 
 
+def new_limit(value: str, now: float) -> str | int:
+    """Of a job: as `limit`, but 0 is a limit of no time, and "-1" a minute less."""
+    if value[:1] in ("+", "-"):
+        return value[0] + str(_counted(value[1:]))
+    return _counted(value)
+
+
+def _counted(text: str) -> int:
+    return timefmt.minutes(text) if timefmt.seconds_of(text) else 0
+
+
 def count_range(value: str, now: float) -> list[int]:
     """[least, most] of "2" or "2-4"; least alone stands for both."""
     low, dash, high = value.partition("-")
@@ -146,7 +157,7 @@ def cpu_range(value: str, now: float) -> list[int]:
     except BadValue:
         unreadable = f'scontrol: error: Invalid numeric value "{value}" for NumCPUs.'
         raise BadUpdate(unreadable, f"scontrol: error: Invalid NumCPUs value: {value}") from None
-    if least < 1:
+    if not 1 <= least <= most:
         raise BadValue(value)
     return [least, most]
 
@@ -235,7 +246,7 @@ JOB_KEYS = (
     Key("Switches",          5, "switches",                  switches),
     Key("TasksPerNode",      3, "tasks_per_node",            number),
     Key("ThreadSpec",        4, "thread_specification",      lenient),
-    Key("TimeLimit",         5, "time_limit",                limit),
+    Key("TimeLimit",         5, "time_limit",                new_limit),
     Key("TimeMin",           5, "time_minimum",              limit),
     Key("TresBind",          5, "tres_bind",                 text),
     Key("TresPerJob",        8, "gpus",                      text),
@@ -332,7 +343,7 @@ def changes(
         if sign and key.field != "time_limit":
             raise BadUpdate(f"scontrol: error: Option {word} does not accept [+|-]= syntax")
         try:
-            result[key.field] = sign + str(timefmt.minutes(value)) if sign else key.read(value, now)
+            result[key.field] = sign + str(_counted(value)) if sign else key.read(value, now)
         except BadValue:
             raise bad(key, word) from None
     return result

@@ -59,7 +59,7 @@ OPTIONS = (
     Opt("sibling", "sibling", help="no effect: there are no federations here"),
     Opt("sort", "S", REQUIRED, "sort by these letters of --format; - in front: downwards", "LETTERS"),
     Opt("start", "start", help="when waiting jobs are expected to start"),
-    Opt("steps", "s", OPTIONAL),
+    Opt("steps", "s", OPTIONAL, "steps instead of jobs: all, or these by comma", "IDS", shown="step"),
     Opt("states", "t", REQUIRED, "only jobs in one of these states, by comma; all: finished ones too", "STATES"),
     Opt("usage", "usage", help="show a few lines of usage, and end"),
     Opt("user", "u", REQUIRED, "only jobs of these users, by comma", "USERS"),

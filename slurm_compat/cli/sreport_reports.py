@@ -17,6 +17,7 @@ from slurm_compat.cli.context import Context
 from slurm_compat.cli.sreport_amounts import MINUTES, Unit, Window
 from slurm_compat.cli.sreport_words import Asked
 from slurm_compat.core import timefmt
+from slurm_compat.core.errors import ACCESS_DENIED, CommandError, SlurmError
 
 Row = dict[str, Any]
 Sums = dict[str, int]  # by TRES
@@ -115,6 +116,19 @@ class Use:
         for tres in self.inquiry.shown:
             amounts = {"used": sums.get(tres, 0), "energy": sums.get("energy", 0), "total": self.total.get(tres, 0)}
             yield {"cluster": self.inquiry.cluster, "tres": tres, **values, **amounts}
+
+
+NO_PRIVILEGE = "sreport: error: Your user doesn't have privilege to perform this action"
+
+
+def use_of_wckeys(inquiry: Inquiry, what: str) -> Use:
+    """What workload keys used, which operators alone are told. Raises CommandError."""
+    try:
+        return Use.of(inquiry, "wckey")
+    except SlurmError as problem:
+        if problem.number != ACCESS_DENIED:
+            raise
+        raise CommandError(NO_PRIVILEGE, f"{what}: Problem with get query.") from None
 
 
 def _default(inquiry: Inquiry, names: str, energy: bool = True) -> str:
@@ -271,8 +285,9 @@ def _by_use(use: Use, found: list[tuple[Row, Sums]]) -> list[Row]:
 
 
 def user_by_wckey(inquiry: Inquiry) -> Report:
+    use = use_of_wckeys(inquiry, "slurmdb_report_cluster_user_by_wckey")
+
     def rows() -> list[Row]:
-        use = Use.of(inquiry, "wckey")
         found: list[tuple[Row, Sums]] = [
             ({"user": user, "wckey": key}, sums)
             for (key, user), sums in use.own.items()
@@ -289,8 +304,9 @@ def user_by_wckey(inquiry: Inquiry) -> Report:
 
 
 def wckey_by_user(inquiry: Inquiry) -> Report:
+    use = use_of_wckeys(inquiry, "slurmdb_report_cluster_wckey_by_user")
+
     def rows() -> Iterator[Row]:
-        use = Use.of(inquiry, "wckey")
         for key in sorted({key for key, _ in use.own}):
             if not inquiry.asked.passes("wckeys", key):
                 continue

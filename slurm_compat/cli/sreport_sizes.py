@@ -14,7 +14,7 @@ from typing import Any
 
 from slurm_compat.cli import sreport_columns as columns
 from slurm_compat.cli.sreport_amounts import Unit, amount_field
-from slurm_compat.cli.sreport_reports import Account, Inquiry, Report, Row, accounts
+from slurm_compat.cli.sreport_reports import NO_PRIVILEGE, Account, Inquiry, Report, Row, accounts, use_of_wckeys
 from slurm_compat.core import hostlist
 from slurm_compat.core.errors import BadValue, CommandError
 from slurm_compat.core.fieldprint import Field
@@ -44,6 +44,11 @@ def _report(inquiry: Inquiry, title: str, wckeys: bool, with_wckey: bool) -> Rep
         raise CommandError(
             " Job report only supports a single --tres type.", " Generate a separate report for each TRES type."
         )
+    if wckeys or with_wckey:
+        try:
+            use_of_wckeys(inquiry, "")
+        except CommandError:  # told, and the jobs one may see are counted all the same
+            asked.remarks.append(NO_PRIVILEGE)
     numbers = "printjobcount" in asked.switches
     found = _found(inquiry) if inquiry.here() else []
     ranges = _ranges(asked.grouping, {row[2] for row in found})

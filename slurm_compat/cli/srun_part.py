@@ -271,8 +271,7 @@ class Part:
 
 def pattern_values(job: Job, step_id: str = "0") -> dict[str, str | None]:
     """What the symbols of srun's own file names stand for."""
-    values = patterns.step_values(job, step_id, str(job.get("nodes") or ""))
-    return values | {"a": str(job.get("array_task_id") or 0)}
+    return patterns.step_values(job, step_id, str(job.get("nodes") or ""))
 
 
 def _drain(sink: Sink, events: int) -> None:

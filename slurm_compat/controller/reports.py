@@ -12,7 +12,7 @@ from slurm_compat.controller import rolling
 from slurm_compat.controller.privacy import Privacy
 from slurm_compat.controller.rollup import ASSOCIATION, QOS, WCKEY, Run, amounts_of, at_work
 from slurm_compat.core import hostlist, privatedata, tres
-from slurm_compat.core.errors import BAD_ARGUMENT, SlurmError
+from slurm_compat.core.errors import ACCESS_DENIED, BAD_ARGUMENT, SlurmError
 from slurm_compat.store import history, rollups
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def checked(start: int, end: int) -> tuple[int, int]:
 async def usage(controller: Controller, session: Session, args: bookargs.Usage) -> dict[str, Any]:
     if args.kind not in KINDS:
         raise SlurmError(BAD_ARGUMENT, f"there is no use by {args.kind[:40]}")
+    if args.kind == WCKEY and session.caller is not None and not session.caller.operator:
+        raise SlurmError(ACCESS_DENIED)
     start, end = checked(args.start, args.end)
     days = rolling.days_within(start, min(end, controller.now()))
 

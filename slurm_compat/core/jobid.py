@@ -42,8 +42,8 @@ class JobExpression(NamedTuple):
         return not self.tasks or taskids.contains(self.tasks, task)
 
 
-def parse(text: str) -> JobExpression:
-    """The id `text` is. Raises BadValue for everything that is none, job 0 included."""
+def parse(text: str, most: float = NO_VAL - 1) -> JobExpression:
+    """The id `text` is. Raises BadValue for everything that is none, job 0 and those above `most` included."""
     name, dot, step = text.partition(".")
     if is_sluid(name):
         if dot and not _is_step(step):
@@ -54,7 +54,7 @@ def parse(text: str) -> JobExpression:
         raise BadValue(text)
     job_id = int(match["job"])
     step = match["step"] or ""
-    if not 0 < job_id < NO_VAL or (step and not _is_step(step)):
+    if not 0 < job_id <= most or (step and not _is_step(step)):
         raise BadValue(text)
     tasks: tuple[tuple[int, int, int], ...] = ()
     if match["task"]:

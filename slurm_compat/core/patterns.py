@@ -73,6 +73,7 @@ def step_values(
     """What they stand for in the files of one task of a step."""
     return job_values(job, node) | {
         "J": f"{job['job_id']}.{step_id}",
+        "a": str(job.get("array_task_id") or 0),
         "n": str(node_rank),
         "s": step_id,
         "t": str(task),

@@ -63,7 +63,7 @@ RULES = {
         Rule("transactions", EVERYBODY, 0, "sacctmgr show transaction"),
         Rule("book_records", EVERYBODY, 0, "sacctmgr show wckey, resource"),
         Rule("change_book", OPERATORS, DENIED, "sacctmgr add, modify, delete", "coordinators in their accounts"),
-        Rule("usage", EVERYBODY, 0, "sreport", "PrivateData=usage"),
+        Rule("usage", EVERYBODY, 0, "sreport", "PrivateData=usage; by workload key: operators"),
         Rule("cluster_usage", EVERYBODY, 0, "sreport cluster utilization"),
         Rule("reservation_usage", EVERYBODY, 0, "sreport reservation utilization"),
         Rule("job_sizes", EVERYBODY, 0, "sreport job", "PrivateData=jobs"),

@@ -171,3 +171,13 @@ def test_cpus_that_steps_use():
     assert [core["status"][-1] for core in node["sockets"][0]["cores"]] == [
         "IN_USE", "IN_USE", "ALLOCATED", "UNALLOCATED",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind, what", [("json", "application/json"), ("yaml", "application/x-yaml")])
+def test_an_equals_sign_with_nothing_behind_it_names_no_parser(kind, what):
+    _, err, code = run(f"squeue --{kind}=", FakeController([job(7, "one")]))
+    assert code == 1
+    assert err == (
+        "squeue: error: data_parser_g_new: invalid plugin \n"
+        f"squeue: error: {what} output not supported by data_parser/v0.0.45\n"
+    )

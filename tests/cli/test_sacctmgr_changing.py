@@ -217,3 +217,32 @@ def test_documents_have_the_limits():
     assert slow["limits"]["max"]["wall_clock"]["per"]["qos"]["number"] == 60
     assert (slow["preempt"]["list"], slow["preempt"]["mode"]) == (["small"], ["CANCEL"])
     assert slow["usage_factor"]["number"] == 0.5
+
+
+SURE = (
+    "You didn't set any conditions with 'WHERE'.\n"
+    "Are you sure you want to continue? (You have 30 seconds to decide)\n(N/y): \n"
+)
+
+
+@pytest.mark.parametrize("what", ["user", "account", "qos", "cluster", "user where"])
+def test_who_names_nobody_is_asked_first(what):
+    controller = BookKeeping()
+    key = "priority" if what == "qos" else "fairshare"
+    out, err, code = told(controller, "root", f"sacctmgr modify {what} set {key}=3", "n")
+    assert (out, err, code) == (SURE + "Aborted\n", "", 0)
+    assert told(controller, "root", f"sacctmgr modify {what} set {key}=3", "yn")[0].startswith(SURE + " ")
+    assert SURE not in told(controller, "root", f"sacctmgr -i modify {what} set {key}=3", "")[0]
+
+
+@pytest.mark.parametrize(
+    "line, lines",
+    [
+        ("user alice account=chem foo=3 bar=4", [" Unknown option: foo=3", " Unknown option: bar=4"]),
+        ("account x foo=3", [" Unknown option: foo=3", " Use keyword 'where' to modify condition"]),
+        ("coordinator x foo=3", [" Unknown condition: foo=3", " Use keyword 'set' to modify value"]),
+    ],
+)
+def test_words_an_add_has_no_meaning_for(line, lines):
+    out, err, code = told(BookKeeping(), "root", f"sacctmgr -i add {line}")
+    assert ((out + err).splitlines(), code) == (lines, 1)

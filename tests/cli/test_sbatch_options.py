@@ -254,8 +254,13 @@ def test_umask_and_limits_go_along(sbatch, monkeypatch):
 
 def test_variables_from_a_file(sbatch, tmp_path):
     (tmp_path / "vars").write_bytes(b"A=1\0B=two words\0junk\0")
-    env = sbatch("--export-file=vars", "--wrap", "true").environment
-    assert (env["A"], env["B"], "FOO" in env) == ("1", "two words", False)
+    for export in ("ALL", "FOO,Z=9", ""):
+        env = sbatch(f"--export={export}", "--export-file=vars", "--wrap", "true", env={"FOO": "x"}).environment
+        assert (env["A"], env["B"], env.get("Z")) == ("1", "two words", "9" if "Z" in export else None)
+        assert not {"FOO", "SLURM_EXPORT_ENV"} & set(env)
+    for export in ((), ("--export=NONE",), ("--export=NIL",)):
+        env = sbatch(*export, "--export-file=vars", "--wrap", "true").environment
+        assert not {"A", "B", "FOO", "SLURM_EXPORT_ENV"} & set(env)
     assert sbatch("--export-file=/no/such", "--wrap", "x").err == (
         "sbatch: error: Could not open user environment file /no/such\n"
     )

@@ -249,3 +249,23 @@ def test_settings_are_shown_at_three_v():
 def test_answers_need_no_controller(line):
     out, err, code = run(f"scancel {line}", None)
     assert out and not err and code == 0
+
+
+@pytest.mark.parametrize(
+    "line, err, code, targets",
+    [
+        ("99999999999", "", 0, []),
+        ("4294967294 7", "", 0, ["7"]),
+        ("18446744073709551616 99999999999_[1-2] 99999999999+1", "", 0, []),
+        ("-v 99999999999_1", "scancel: Terminating job 99999999999_1\n" + INVALID.format("99999999999_1"), 0, []),
+        ("-s USR1 99999999999", INVALID.format("1215752191"), 1, []),
+        ("-n foo 99999999999", INVALID.format("1215752191"), 1, []),
+        ("--ctld 99999999999", INVALID.format("1215752191"), 1, []),
+        ("99999999999.1", INVALID.format("1215752191.1").replace("job id", "job step id", 1), 1, []),
+        ("-Q 99999999999.0", "", 1, []),
+    ],
+)
+def test_ids_that_no_job_can_have(line, err, code, targets):
+    _, said, ended, asked = cancel(line)
+    assert (said, ended) == (err, code)
+    assert [text for each in asked for text in each["targets"]] == targets

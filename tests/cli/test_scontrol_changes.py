@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from slurm_compat.cli.scontrol_update import cpu_range, new_limit
+from slurm_compat.core.errors import BadValue
+
 sys.path.insert(0, str(Path(__file__).parent))
 from fakecontroller import FakeController, job, run
 
@@ -97,3 +100,16 @@ def test_a_step_is_updated_as_such():
     assert run("scontrol update stepid=30.7 timelimit=5", controller)[1:] == (
         "slurm_update error: Invalid job id specified\n", 1,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "value, want", [("0", 0), ("0:0", 0), ("0-0", 0), ("5", 5), ("-1", "-1"), ("-0", "-0"), ("+1:30", "+2")]
+)
+def test_a_jobs_new_time_limit(value, want):
+    assert new_limit(value, 0.0) == want
+
+
+def test_cpus_from_fewest_to_most():
+    assert cpu_range("2-4", 0.0) == [2, 4]
+    with pytest.raises(BadValue):
+        cpu_range("4-2", 0.0)

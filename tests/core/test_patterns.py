@@ -74,3 +74,9 @@ def test_any_text_is_a_pattern(pattern):
     assert "\\" not in name or "\\" not in pattern
     if "%" not in pattern and "\\" not in pattern:
         assert name == pattern
+
+
+def test_no_task_is_0_in_a_steps_files_and_the_highest_number_in_a_scripts():
+    assert expand("%a-%A", step_values(JOB, "0", "node01")) == "0-20556"
+    assert expand("%a-%A", job_values(JOB, "node01")) == "4294967294-20556"
+    assert expand("%a-%A", step_values(TASK, "0", "node01")) == "23-20581"

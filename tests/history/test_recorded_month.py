@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import shlex
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from slurm_compat.cli import sreport, sreport_reports
 from slurm_compat.cli.context import Context
+from slurm_compat.controller import reports
 from slurm_compat.controller.rollup import ASSOCIATION, HOUR, WCKEY, ClusterHour, Run, Window
 from slurm_compat.core.errors import CommandError
 
@@ -163,3 +166,20 @@ def test_an_hour_is_made_to_add_up(counted, settled):
     for part, value in settled.items():
         assert getattr(hour, part) == value
     assert hour.alloc + hour.down + hour.pdown + hour.idle + hour.plan == 100
+
+
+@pytest.mark.parametrize("what", ["user_by_wckey", "wckey_by_user"])
+def test_use_by_workload_key_is_for_operators(what):
+    user = SimpleNamespace(caller=SimpleNamespace(operator=False))
+
+    class Asked:
+        def call(self, name, **args):
+            return asyncio.run(getattr(reports, name)(None, user, SimpleNamespace(**args)))
+
+    inquiry = SimpleNamespace(window=SimpleNamespace(start=0, end=3600), ctx=SimpleNamespace(controller=Asked()))
+    with pytest.raises(CommandError) as refused:
+        getattr(sreport_reports, what)(inquiry)
+    assert list(refused.value.lines) == [
+        "sreport: error: Your user doesn't have privilege to perform this action",
+        f"slurmdb_report_cluster_{what}: Problem with get query.",
+    ]
