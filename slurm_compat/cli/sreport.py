@@ -25,7 +25,7 @@ OPTIONS = (
     Opt("all", "a", help="all clusters"),
     Opt("all_clusters", "a"),
     Opt("autocomplete", "autocomplete", REQUIRED),
-    Opt("cluster", "M", REQUIRED, "only these clusters, by comma", "NAMES"),
+    Opt("cluster", "M", REQUIRED),
     Opt("clusters", "M", REQUIRED),
     Opt("federation", "federation", help="no effect: there are no federations here"),
     Opt("help", "h", help="show this text, and end"),
@@ -35,7 +35,7 @@ OPTIONS = (
     Opt("parsable", "p", help="fields with | behind each"),
     Opt("parsable2", "P", help="fields with | between them"),
     Opt("quiet", "Q", help="no effect: errors only are told anyway"),
-    Opt("time", "t", REQUIRED, "Seconds, Minutes, Hours, Percent, SecPer, MinPer or HourPer", "UNIT"),
+    Opt("time", "t", REQUIRED),  # its letter alone is on the real page
     Opt("tres", "T", REQUIRED, "the resources to report on, by comma; ALL for all", "NAMES"),
     Opt("verbose", "v", help="no effect: there is nothing more to tell"),
     Opt("version", "V", help="show the version, and end"),
