@@ -53,6 +53,7 @@ def theirs(oracle: Path, options: list[str]) -> Figures:
         script = shutil.copy(HERE / "figures.py", folder)
         words = " ".join(options)
         steps = shutil.copy(HERE / STEPS, folder)
+        shutil.copy(HERE / "timing.py", folder)  # both import it
         inside = (
             f"python3 {steps} && echo && "
             f'python3 {script} --pid $(cut -d" " -f1 $ORACLE_DIR/run/slurmctld.pidrec) {words}'

@@ -11,39 +11,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
-NULL = subprocess.DEVNULL
+from timing import NULL, latency, note, results, run, together
+
 HELD = ["sbatch", "-Q", "-H", "-J", "fig", "-o", "/dev/null", "--wrap", "true"]
 TRIVIAL = ["sbatch", "-Q", "-J", "fig", "-o", "/dev/null", "--wrap", "true"]
-results: dict[str, tuple[float, str]] = {}
-
-
-def run(argv: list[str], **env: str) -> float:
-    """Seconds of a whole process; a failed one ends the measuring."""
-    began = time.perf_counter()
-    done = subprocess.run(
-        argv, stdout=NULL, stderr=subprocess.PIPE, stdin=NULL, env=os.environ | env if env else None, check=False
-    )
-    took = time.perf_counter() - began
-    if done.returncode:
-        sys.exit(f"{argv}: exit code {done.returncode}: {done.stderr.decode()[:500]}")
-    return took
 
 
 def output(argv: list[str]) -> str:
     return subprocess.run(argv, stdout=subprocess.PIPE, stdin=NULL, check=True).stdout.decode()
-
-
-def note(name: str, value: float, unit: str) -> None:
-    results[name] = (round(value, 3), unit)
-    print(f"{name}: {value:.2f} {unit}", file=sys.stderr, flush=True)
-
-
-def latency(name: str, argv: list[str], times: int, **env: str) -> None:
-    run(argv, **env)
-    note(name, statistics.median(run(argv, **env) for _ in range(times)) * 1000, "ms")
 
 
 def queued() -> int:
@@ -60,23 +37,7 @@ def drain(limit: float = 300) -> None:
 
 def fill(count: int, clients: int, argv: list[str] = HELD) -> float:
     """Submissions a second of `clients` at once, `count` in all."""
-    left = iter(range(count))
-    lock = threading.Lock()
-
-    def work() -> None:
-        while True:
-            with lock:
-                if next(left, None) is None:
-                    return
-            run(argv)
-
-    began = time.perf_counter()
-    threads = [threading.Thread(target=work) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return count / (time.perf_counter() - began)
+    return together(argv, count, clients)
 
 
 def memory(pid: int) -> float:

@@ -7,56 +7,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
-NULL = subprocess.DEVNULL
+from timing import NULL, latency, note, results, together
+
 GIB = 1 << 30
-results: dict[str, tuple[float, str]] = {}
-
-
-def note(name: str, value: float, unit: str) -> None:
-    results[name] = (round(value, 3), unit)
-    print(f"{name}: {value:.2f} {unit}", file=sys.stderr, flush=True)
-
-
-def run(argv: list[str]) -> float:
-    """Seconds of a whole process; a failed one ends the measuring."""
-    began = time.perf_counter()
-    done = subprocess.run(argv, stdout=NULL, stderr=subprocess.PIPE, stdin=NULL, check=False)
-    took = time.perf_counter() - began
-    if done.returncode:
-        sys.exit(f"{argv}: exit code {done.returncode}: {done.stderr.decode()[:500]}")
-    return took
-
-
-def latency(name: str, argv: list[str], times: int) -> None:
-    run(argv)
-    note(name, statistics.median(run(argv) for _ in range(times)) * 1000, "ms")
 
 
 def rate(name: str, argv: list[str], count: int, clients: int) -> None:
-    left = iter(range(count))
-    lock = threading.Lock()
-
-    def work() -> None:
-        while True:
-            with lock:
-                if next(left, None) is None:
-                    return
-            run(argv)
-
-    began = time.perf_counter()
-    threads = [threading.Thread(target=work) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    note(name, count / (time.perf_counter() - began), "steps/s")
+    note(name, together(argv, count, clients), "steps/s")
 
 
 def peak(pid: int) -> float:

@@ -87,22 +87,14 @@ def choose_cluster(session: Session, names: str) -> None:
 
 
 def reconfigure(session: Session, words: list[str]) -> bool:
-    try:
-        session.ctx.controller.call("reconfigure")
-    except SlurmError as problem:
-        return session.fail(f"slurm_reconfigure error:{problem.text}")
-    return True
+    return session.ordered("slurm_reconfigure", "reconfigure")
 
 
 def shutdown(session: Session, words: list[str]) -> bool:
     """With "slurmctld" or without: there are no other daemons to stop."""
     if words and not any(name.startswith(words[0].lower()) for name in ("slurmctld", "controller")):
         return session.fail(f"invalid shutdown argument:{words[0]}")
-    try:
-        session.ctx.controller.call("shutdown")
-    except SlurmError as problem:
-        return session.fail(f"slurm_shutdown error:{problem.text}")
-    return True
+    return session.ordered("slurm_shutdown", "shutdown")
 
 
 def token(session: Session, words: list[str]) -> bool:

@@ -5,22 +5,12 @@ setdebug, setdebugflags, schedloglevel, fsdampeningfactor, power, takeover. Word
 
 from __future__ import annotations
 
-from typing import Any
-
 from slurm_compat.cli.scontrol_session import Session
 from slurm_compat.core import debugflags, hostlist
-from slurm_compat.core.errors import BadValue, SlurmError
+from slurm_compat.core.errors import BadValue
 
 DAMPENING_BITS = 0xFFFF  # what the real one keeps of the factor
 SCHEDULER_LEVELS = {"0": 0, "1": 1, "disable": 0, "enable": 1}
-
-
-def _changed(session: Session, words: str, **args: Any) -> bool:
-    try:
-        session.ctx.controller.call("set_debug", **args)
-    except SlurmError as problem:
-        return session.fail(f"{words} error:{problem.text}")
-    return True
 
 
 def _on_nodes(session: Session, nodes: str) -> bool:
@@ -50,7 +40,7 @@ def setdebug(session: Session, words: list[str]) -> bool:
         if not equals or not "nodes".startswith(key.lower()):
             return session.fail(f"Invalid option: {words[0]}")
         return _on_nodes(session, nodes)
-    return _changed(session, "slurm_set_debug_level", level=level)
+    return session.ordered("slurm_set_debug_level", "set_debug", level=level)
 
 
 def setdebugflags(session: Session, words: list[str]) -> bool:
@@ -72,21 +62,21 @@ def setdebugflags(session: Session, words: list[str]) -> bool:
             return session.fail(f"invalid debug flag: {word}")
     if nodes:
         return _on_nodes(session, nodes)
-    return _changed(session, "slurm_set_debug_flags", flags_on=on, flags_off=off)
+    return session.ordered("slurm_set_debug_flags", "set_debug", flags_on=on, flags_off=off)
 
 
 def schedloglevel(session: Session, words: list[str]) -> bool:
     level = SCHEDULER_LEVELS.get(words[0].lower())
     if level is None:
         return session.fail(f"invalid schedlog level: {words[0]}")
-    return _changed(session, "slurm_set_schedlog_level", scheduler=level)
+    return session.ordered("slurm_set_schedlog_level", "set_debug", scheduler=level)
 
 
 def fsdampeningfactor(session: Session, words: list[str]) -> bool:
     """A fair tree of shares, the only kind here, has no use for the factor; it is kept, and shown."""
     if not (words[0].isascii() and words[0].isdigit() and int(words[0])):
         return session.fail(f"invalid dampening factor: {words[0]}")
-    return _changed(session, "slurm_set_fs_dampeningfactor", dampening=int(words[0]) & DAMPENING_BITS)
+    return session.ordered("slurm_set_fs_dampeningfactor", "set_debug", dampening=int(words[0]) & DAMPENING_BITS)
 
 
 def power(session: Session, words: list[str]) -> bool:
@@ -95,11 +85,7 @@ def power(session: Session, words: list[str]) -> bool:
     how = ("asap", "force") if words[0].lower() == "down" else ()
     if not [word for word in words[1:] if word.lower() not in how and "=" not in word]:
         return session.fail("Mandatory argument {ALL|<NodeList>|<NodeSet>} missing")
-    try:
-        session.ctx.controller.call("power")
-    except SlurmError as problem:
-        return session.fail(f"scontrol_power_nodes error:{problem.text}")
-    return True
+    return session.ordered("scontrol_power_nodes", "power")
 
 
 def takeover(session: Session, words: list[str]) -> bool:

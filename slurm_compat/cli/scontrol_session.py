@@ -53,6 +53,14 @@ class Session:
                 self.ctx.err(line)
         return False
 
+    def ordered(self, said: str, call: str, **arguments: Any) -> bool:
+        """A call whose answer tells nothing; its refusal is shown behind "SAID error:"."""
+        try:
+            self.ctx.controller.call(call, **arguments)
+        except SlurmError as problem:
+            return self.fail(f"{said} error:{problem.text}")
+        return True
+
     def say(self, text: str) -> None:
         """What --quiet leaves out."""
         if not self.quiet:
